@@ -1,0 +1,36 @@
+namespace Conclave.Model.Experts;
+
+/// <summary>
+/// The rows of one MoE layer with their routing, in native buffers that the owner of the tokens keeps. One output row per (token, expert):
+/// the owner combines them in ascending expert id, so that the sum does not depend on where the experts live.
+/// </summary>
+public unsafe struct RoutedRows
+{
+    /// <summary>Token rows.</summary>
+    public int RowCount;
+
+    /// <summary>Experts a token, k.</summary>
+    public int ExpertsPerToken;
+
+    /// <summary>Normed layer input <c>[RowCount, HiddenSize]</c>.</summary>
+    public float* Input;
+
+    /// <summary>Chosen experts <c>[RowCount, k]</c>, ascending within a row.</summary>
+    public int* ExpertIds;
+
+    /// <summary>Expert outputs <c>[RowCount, k, HiddenSize]</c>, unweighted, in the order of <see cref="ExpertIds"/>.</summary>
+    public float* Output;
+}
+
+/// <summary>
+/// The seam between a rank and its experts, local or remote. The forward pass calls <see cref="Begin"/>, computes the shared expert, then
+/// calls <see cref="Complete"/>; a local implementation does all its work in one of the two and pays for no copy.
+/// </summary>
+public interface IExpertDispatch
+{
+    /// <summary>Starts the routed experts of <paramref name="layer"/> for <paramref name="rows"/>; may return before they are done.</summary>
+    void Begin(int layer, in RoutedRows rows);
+
+    /// <summary>Returns when every row of <see cref="RoutedRows.Output"/> is written.</summary>
+    void Complete(int layer, in RoutedRows rows);
+}
