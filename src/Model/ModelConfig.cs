@@ -1,3 +1,5 @@
+using Conclave.Model.Checkpoints;
+
 namespace Conclave.Model;
 
 /// <summary>The three published architectures of the family (<c>model_type</c>).</summary>
@@ -37,7 +39,7 @@ public enum TopKMethod
 }
 
 /// <summary>YaRN context extension (<c>rope_scaling</c> of type <c>yarn</c>; arXiv 2309.00071).</summary>
-/// <param name="Factor">Extension factor, above 1.</param>
+/// <param name="Factor">Extension factor, at least 1.</param>
 /// <param name="OriginalMaxPositions">Positions of the pre-training, <c>original_max_position_embeddings</c>.</param>
 /// <param name="BetaFast">Rotations above which a frequency is kept.</param>
 /// <param name="BetaSlow">Rotations below which a frequency is divided by the factor.</param>
@@ -99,7 +101,7 @@ public sealed record ModelConfig
     /// <summary><c>num_experts_per_tok</c>.</summary>
     public required int ExpertsPerToken { get; init; }
 
-    /// <summary><c>n_group</c>, at least 1.</summary>
+    /// <summary><c>n_group</c>, at least 1; 1 where <see cref="TopKMethod"/> is greedy and groups do not matter.</summary>
     public required int GroupCount { get; init; }
 
     /// <summary><c>topk_group</c>: groups kept, 1 to <see cref="GroupCount"/>.</summary>
@@ -123,13 +125,16 @@ public sealed record ModelConfig
     /// <summary><c>rope_theta</c>.</summary>
     public required double RopeTheta { get; init; }
 
-    /// <summary><c>rope_scaling</c>; null where positions are not extended.</summary>
+    /// <summary>
+    /// <c>rope_scaling</c> or <c>rope_parameters</c>; null where positions are not extended, also where <see cref="MaxPositions"/> does
+    /// not exceed the original context (DeepSeek's reference program extends only beyond it).
+    /// </summary>
     public required YarnScaling? RopeScaling { get; init; }
 
     /// <summary><c>max_position_embeddings</c>: the context length in tokens.</summary>
     public required int MaxPositions { get; init; }
 
-    /// <summary><c>num_nextn_predict_layers</c>: MTP modules, stored as layers after the main ones.</summary>
+    /// <summary><c>num_nextn_predict_layers</c>: MTP modules, stored as layers after the main ones; 0 once opened from a checkpoint that lacks them.</summary>
     public required int NextTokenPredictLayers { get; init; }
 
     /// <summary><c>index_n_heads</c> of the lightning indexer; 0 without one.</summary>
@@ -162,5 +167,9 @@ public sealed record ModelConfig
 
     /// <summary>Reads and validates <c>config.json</c> in <paramref name="directory"/>.</summary>
     /// <exception cref="CheckpointException">A key is missing, unknown in value or contradicts another; the message names it.</exception>
-    public static ModelConfig Load(string directory) => throw new NotImplementedException();
+    public static ModelConfig Load(string directory) => LoadFile(Path.Combine(directory, "config.json"));
+
+    /// <summary>Reads and validates the configuration file <paramref name="path"/>.</summary>
+    /// <exception cref="CheckpointException">A key is missing, unknown in value or contradicts another; the message names it.</exception>
+    public static ModelConfig LoadFile(string path) => ConfigParser.Read(path);
 }

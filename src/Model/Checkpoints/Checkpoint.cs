@@ -1,25 +1,71 @@
 namespace Conclave.Model.Checkpoints;
 
-/// <summary>A checkpoint directory in the Hugging Face layout: <c>config.json</c> and memory-mapped safetensors, one file or shards with an index.</summary>
+/// <summary>
+/// A checkpoint directory in the Hugging Face layout: <c>config.json</c> and memory-mapped safetensors, one file or shards with an index.
+/// Opening maps everything and reads headers only. The files must not be shortened while it is open.
+/// </summary>
 public sealed class Checkpoint : IDisposable
 {
+    private readonly IReadOnlyList<SafetensorsFile> _files;
+
+    private Checkpoint(string directory, ModelConfig config, IReadOnlyList<SafetensorsFile> files, CheckedTensors tensors)
+    {
+        Directory = directory;
+        Config = tensors.MissingPredictLayers == 0 ? config : config with { NextTokenPredictLayers = config.NextTokenPredictLayers - tensors.MissingPredictLayers };
+        MissingPredictLayers = tensors.MissingPredictLayers;
+        Tensors = tensors.ByName;
+        _files = files;
+    }
+
     /// <summary>The directory it was opened from.</summary>
-    public string Directory => throw new NotImplementedException();
+    public string Directory { get; }
 
-    /// <summary>The architecture.</summary>
-    public ModelConfig Config => throw new NotImplementedException();
+    /// <summary>The architecture; without MTP layers that the configuration announces but no file holds.</summary>
+    public ModelConfig Config { get; }
 
-    /// <summary>All tensors by name.</summary>
-    public IReadOnlyDictionary<string, TensorView> Tensors => throw new NotImplementedException();
+    /// <summary>MTP layers that the configuration announces but no file holds, as some conversions leave them out.</summary>
+    public int MissingPredictLayers { get; }
 
-    /// <summary>Opens and validates <paramref name="directory"/>: every header and offset is checked before the first read.</summary>
+    /// <summary>
+    /// All tensors by name. Where a checkpoint leaves out a tensor that repeats another (a tied head, the embedding and head of an MTP layer),
+    /// its name leads to that other one.
+    /// </summary>
+    public IReadOnlyDictionary<string, TensorView> Tensors { get; }
+
+    /// <summary>Opens and validates <paramref name="directory"/>: every header, offset, name, type and shape is checked before the first read.</summary>
     /// <exception cref="CheckpointException">The message names the file and tensor.</exception>
-    public static Checkpoint Open(string directory) => throw new NotImplementedException();
+    public static Checkpoint Open(string directory)
+    {
+        var config = ModelConfig.Load(directory);
+        var files = CheckpointFiles.Open(directory);
+        try
+        {
+            return new Checkpoint(directory, config, files, CheckedTensors.Of(directory, config, files));
+        }
+        catch
+        {
+            Close(files);
+            throw;
+        }
+    }
 
     /// <summary>The tensor <paramref name="name"/>, which must have exactly <paramref name="shape"/>.</summary>
     /// <exception cref="CheckpointException">Missing, or of another shape.</exception>
-    public TensorView Require(string name, params ReadOnlySpan<long> shape) => throw new NotImplementedException();
+    public TensorView Require(string name, params ReadOnlySpan<long> shape)
+    {
+        if (!Tensors.TryGetValue(name, out var tensor))
+            throw CheckedTensors.Missing(Directory, name, _files);
+        if (!shape.SequenceEqual(tensor.Shape as long[] ?? [.. tensor.Shape]))
+            throw CheckedTensors.WrongShape(CheckedTensors.FileOf(tensor.Name, _files), tensor, shape);
+        return tensor;
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => throw new NotImplementedException();
+    public void Dispose() => Close(_files);
+
+    private static void Close(IReadOnlyList<SafetensorsFile> files)
+    {
+        foreach (var file in files)
+            file.Dispose();
+    }
 }
