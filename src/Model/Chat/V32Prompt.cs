@@ -45,9 +45,9 @@ internal static class V32Prompt
 
     public static void Write(PromptBuilder prompt, ChatRequest request)
     {
+        if (request.Thinking) CheckReasoning(request.Messages);
         var messages = WithRequestLevelParts(request);
-        var lastUser = messages.Count - 1;
-        while (lastUser >= 0 && messages[lastUser].Role is not (ChatRole.User or ChatRole.Developer)) lastUser--;
+        var lastUser = LastUser(messages);
 
         var (pendingCalls, resultsWritten) = (0, 0);
         for (var i = 0; i < messages.Count; i++)
@@ -79,6 +79,22 @@ internal static class V32Prompt
                     prompt.Template("\n</function_results>\n\n").Think(request.Thinking && i >= lastUser);
                     break;
             }
+        }
+    }
+
+    private static int LastUser(IReadOnlyList<ChatMessage> messages)
+    {
+        var last = messages.Count - 1;
+        while (last >= 0 && messages[last].Role is not (ChatRole.User or ChatRole.Developer)) last--;
+        return last;
+    }
+
+    /// <summary>A reply in the current turn without reasoning is unlike anything the model has seen; a prefix or a tool call may do without.</summary>
+    private static void CheckReasoning(IReadOnlyList<ChatMessage> messages)
+    {
+        for (var i = LastUser(messages) + 1; i < messages.Count; i++)
+        {
+            if (messages[i] is { Role: ChatRole.Assistant, ReasoningContent: null, HasToolCalls: false, Prefix: false }) throw ChatRules.MissingReasoning(i);
         }
     }
 
