@@ -1,30 +1,239 @@
+using Conclave.Engine.Sampling;
 using Conclave.Model;
 
 namespace Conclave.Engine;
 
-/// <summary>What an engine is doing, a consistent snapshot.</summary>
-/// <param name="Running">Sequences in the batch.</param>
-/// <param name="Waiting">Sequences that wait for room.</param>
-/// <param name="PagesInUse">KV pages held by sequences.</param>
-/// <param name="PagesTotal">KV pages in all.</param>
-/// <param name="StepCount">Steps since the start.</param>
-/// <param name="PromptTokens">Prompt tokens computed since the start.</param>
-/// <param name="GeneratedTokens">Tokens generated since the start.</param>
-public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int PagesTotal, long StepCount, long PromptTokens, long GeneratedTokens);
-
 /// <summary>Serving on one machine: one thread runs step after step; sequences join and leave between steps.</summary>
 public sealed class Engine : IDisposable
 {
-    /// <summary>Starts the step loop's thread.</summary>
-    public Engine(Transformer model, EngineOptions options, TimeProvider clock) => throw new NotImplementedException();
+    private readonly Transformer _model;
+    private readonly EngineOptions _options;
+    private readonly TimeProvider _clock;
+    private readonly KvPagePool _pool;
+    private readonly StepBatch _batch;
+    private readonly EngineMetrics _metrics;
+    private readonly Thread _thread;
+    private readonly AutoResetEvent _wake = new(false);
+    private readonly Action<Sequence> _onCancelled;
+    private readonly SamplerScratch _scratch;
+    private readonly int[] _logitRows;
+    private readonly List<Sequence> _retired;
+
+    // Guards the scheduler, the pool and everything below. Never held while the model runs.
+    private readonly Lock _gate = new();
+    private readonly Scheduler _scheduler;
+    private bool _isClosed;
+    private Exception? _fault;
+    private long _stepCount;
+    private long _failedSteps;
+    private long _promptTokens;
+    private long _generatedTokens;
+
+    /// <summary>Starts the step loop's thread. <paramref name="model"/> stays the caller's and must outlive the engine.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
+    public Engine(Transformer model, EngineOptions options, TimeProvider clock)
+    {
+        options.Validate();
+        _model = model;
+        _options = options;
+        _clock = clock;
+        _pool = new KvPagePool(model.KvLayout, options.KvMemorySizeBytes);
+        _batch = new StepBatch(model.Config, options.MaxStepRows, options.MaxBatch);
+        _scheduler = new Scheduler(options.MaxBatch, options.MaxStepRows, _pool);
+        _scratch = new SamplerScratch(model.Config.VocabularySize);
+        _logitRows = new int[options.MaxBatch];
+        _retired = new List<Sequence>(options.MaxBatch);
+        _onCancelled = OnCancelled;
+        _metrics = new EngineMetrics(() => Status);
+        _thread = new Thread(Run) { Name = "conclave-engine", IsBackground = true };
+        _thread.Start();
+    }
 
     /// <summary>A snapshot for health, metrics and tests.</summary>
-    public EngineStatus Status => throw new NotImplementedException();
+    public EngineStatus Status
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return new EngineStatus(
+                    _scheduler.RunningCount, _scheduler.WaitingCount, _pool.HeldCount, _pool.PageCount, _stepCount, _promptTokens, _generatedTokens)
+                {
+                    FailedSteps = _failedSteps,
+                    Fault = _fault,
+                };
+            }
+        }
+    }
 
-    /// <summary>Queues a sequence.</summary>
-    /// <exception cref="OperatingException">Invalid, too long for the context or for all KV memory, or the queue is full.</exception>
-    public Sequence Submit(GenerationRequest request) => throw new NotImplementedException();
+    /// <summary>Queues a sequence. From any thread.</summary>
+    /// <exception cref="OperatingException">Invalid, too long for the context or for all KV memory, the queue is full, or the engine has ended.</exception>
+    public Sequence Submit(GenerationRequest request)
+    {
+        // A copy: what was validated must be what runs, whatever the caller does with its arrays.
+        request = request with { PromptIds = [.. request.PromptIds], StopTokenIds = request.StopTokenIds.ToArray() };
+        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, _pool.PageCount);
+        var sequence = new Sequence(request, _onCancelled);
+        lock (_gate)
+        {
+            if (_isClosed)
+                throw Closed(_fault);
+            if (_scheduler.WaitingCount >= _options.MaxQueue)
+                throw new OperatingException(OperatingError.Overloaded, $"The server is overloaded: {_scheduler.WaitingCount} requests are waiting. Please retry later.");
+            _scheduler.Enqueue(sequence);
+            _wake.Set();
+        }
 
-    /// <summary>Ends the loop; sequences still running fail as unavailable.</summary>
-    public void Dispose() => throw new NotImplementedException();
+        return sequence;
+    }
+
+    /// <summary>Ends the loop after the step under way; sequences still running fail as unavailable.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (!_isClosed)
+                _wake.Set();
+            _isClosed = true;
+        }
+
+        _thread.Join();
+        _metrics.Dispose();
+        lock (_gate)
+        {
+            _batch.Dispose();
+            _pool.Dispose();
+            _wake.Dispose();
+        }
+    }
+
+    private static OperatingException Closed(Exception? fault) => fault is null
+        ? new OperatingException(OperatingError.Unavailable, "The engine is shutting down.")
+        : new OperatingException(OperatingError.Unavailable, "The engine has failed and serves nothing more.", fault);
+
+    private void Run()
+    {
+        try
+        {
+            while (!Volatile.Read(ref _isClosed))
+            {
+                if (!Step())
+                    _wake.WaitOne();
+            }
+        }
+        catch (Exception fault)
+        {
+            lock (_gate)
+                _fault = fault;
+        }
+
+        EndAll();
+    }
+
+    /// <summary>One step of the whole batch: plan, forward, sample and emit, retire. False if there was nothing to do.</summary>
+    private bool Step()
+    {
+        long start = _clock.GetTimestamp();
+        ReadOnlySpan<StepSegment> segments;
+        lock (_gate)
+            segments = _scheduler.Plan();
+        if (segments.IsEmpty)
+            return false;
+
+        var tally = default(StepTally);
+        try
+        {
+            _batch.Clear();
+            for (int i = 0; i < segments.Length; i++)
+            {
+                (Sequence sequence, int rowCount, bool needsLogits) = segments[i];
+                if (sequence.PromptRemaining > 0)
+                    tally.PromptTokens += rowCount;
+                _logitRows[i] = _batch.Add(sequence.Pages, sequence.NextRows(rowCount), needsLogits ? LogitRows.Last : LogitRows.None);
+            }
+
+            _model.Forward(_batch);
+            for (int i = 0; i < segments.Length; i++)
+            {
+                if (segments[i].NeedsLogits && SampleAndEmit(segments[i].Sequence, _batch.Logits(_logitRows[i])))
+                    tally.GeneratedTokens++;
+            }
+        }
+        catch (Exception fault)
+        {
+            // The pages of every sequence of the batch may be half written; those that had no rows in it go on.
+            tally.Failed = true;
+            foreach (StepSegment segment in segments)
+                segment.Sequence.Fail(new OperatingException(OperatingError.Internal, "The step that computed this sequence failed.", fault));
+        }
+
+        Retire(tally);
+        _metrics.RecordStep(tally, _clock.GetElapsedTime(start).TotalMilliseconds);
+        return true;
+    }
+
+    /// <summary>Chooses the next token of <paramref name="sequence"/> and hands it over; true if the consumer got one.</summary>
+    private bool SampleAndEmit(Sequence sequence, ReadOnlySpan<float> logits)
+    {
+        SamplingParameters sampling = sequence.Request.Sampling;
+        long position = sequence.Request.PromptIds.Length + sequence.Output.Length;
+        try
+        {
+            int id = Sampler.Choose(logits, sequence.Output, sampling, position, _scratch);
+            float logprob = 0;
+            if (sampling.TopLogprobs >= 0)
+            {
+                float logSumExp = LogProbabilities.LogSumExp(logits, _scratch);
+                LogProbabilities.Top(logits, logSumExp, sequence.NextAlternatives);
+                logprob = logits[id] - logSumExp;
+            }
+
+            return sequence.Emit(new GeneratedToken(id, logprob));
+        }
+        catch (OperatingException unusable)
+        {
+            // Its own logits are bad; the other sequences of the step go on.
+            sequence.Fail(unusable);
+            return false;
+        }
+    }
+
+    private void Retire(StepTally tally)
+    {
+        lock (_gate)
+        {
+            _stepCount++;
+            _failedSteps += tally.Failed ? 1 : 0;
+            _promptTokens += tally.PromptTokens;
+            _generatedTokens += tally.GeneratedTokens;
+            _scheduler.Retire(_retired);
+        }
+
+        // Only now, so that who sees the end of a sequence also sees its pages free.
+        foreach (Sequence sequence in _retired)
+            sequence.Complete();
+        _retired.Clear();
+    }
+
+    private void EndAll()
+    {
+        lock (_gate)
+        {
+            _isClosed = true;
+            _scheduler.Clear(_retired);
+        }
+
+        foreach (Sequence sequence in _retired)
+        {
+            sequence.Fail(Closed(_fault));
+            sequence.Complete();
+        }
+    }
+
+    private void OnCancelled(Sequence sequence)
+    {
+        // In the batch it is retired at the end of the step under way; a waiting one need not wait for that.
+        lock (_gate)
+            _scheduler.RemoveWaiting(sequence);
+    }
 }

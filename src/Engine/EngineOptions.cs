@@ -6,7 +6,7 @@ public sealed record EngineOptions
     /// <summary>Most sequences in one step.</summary>
     public int MaxBatch { get; init; } = 32;
 
-    /// <summary>Most token rows in one step; decode rows first, prefill chunks fill up.</summary>
+    /// <summary>Most token rows in one step, at least <see cref="MaxBatch"/>; decode rows first, prefill chunks fill up.</summary>
     public int MaxStepRows { get; init; } = 256;
 
     /// <summary>Native memory for KV pages.</summary>
@@ -14,4 +14,20 @@ public sealed record EngineOptions
 
     /// <summary>Most sequences that wait for room; more are refused as overloaded.</summary>
     public int MaxQueue { get; init; } = 1024;
+
+    /// <summary>Checks every limit that does not depend on the model.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Naming the option and its range.</exception>
+    public void Validate()
+    {
+        Require(MaxBatch is >= 1 and <= 4096, nameof(MaxBatch), "between 1 and 4096", MaxBatch);
+        Require(MaxStepRows >= MaxBatch && MaxStepRows <= 65536, nameof(MaxStepRows), $"between {nameof(MaxBatch)} ({MaxBatch}) and 65536", MaxStepRows);
+        Require(KvMemorySizeBytes >= 1, nameof(KvMemorySizeBytes), "at least one KV page", KvMemorySizeBytes);
+        Require(MaxQueue >= 1, nameof(MaxQueue), "at least 1", MaxQueue);
+    }
+
+    private static void Require(bool holds, string name, string range, long value)
+    {
+        if (!holds)
+            throw new ArgumentOutOfRangeException(name, value, $"Engine option {name} must be {range}.");
+    }
 }

@@ -23,7 +23,21 @@ public sealed record SamplingParameters
 
     /// <summary>Checks every range.</summary>
     /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the field and its range.</exception>
-    public void Validate() => throw new NotImplementedException();
+    public void Validate()
+    {
+        // Written as what must hold, so that NaN, which fails every comparison, is refused.
+        Require(Temperature is >= 0 and <= 2, "temperature", "[0, 2]");
+        Require(TopP is > 0 and <= 1, "top_p", "(0, 1]");
+        Require(FrequencyPenalty is >= -2 and <= 2, "frequency_penalty", "[-2, 2]");
+        Require(PresencePenalty is >= -2 and <= 2, "presence_penalty", "[-2, 2]");
+        Require(TopLogprobs is >= -1 and <= 20, "top_logprobs", "[0, 20]");
+    }
+
+    private static void Require(bool holds, string field, string range)
+    {
+        if (!holds)
+            throw new OperatingException(OperatingError.InvalidRequest, $"Invalid {field} value, the valid range of {field} is {range}");
+    }
 }
 
 /// <summary>One sequence to generate.</summary>
@@ -40,6 +54,41 @@ public sealed record GenerationRequest
 
     /// <summary>How tokens are chosen.</summary>
     public SamplingParameters Sampling { get; init; } = new();
+
+    /// <summary>Checks the request against a model and the KV memory at hand.</summary>
+    /// <param name="vocabularySize">Token ids are below this.</param>
+    /// <param name="contextLength">Most tokens of prompt and completion together.</param>
+    /// <param name="pageCount">KV pages in all.</param>
+    /// <exception cref="OperatingException">Invalid, or too long for the context or for all KV memory.</exception>
+    public void Validate(int vocabularySize, int contextLength, int pageCount)
+    {
+        Sampling.Validate();
+        if (PromptIds.Length == 0)
+            throw new OperatingException(OperatingError.InvalidRequest, "The prompt is empty: at least one token is needed.");
+        if (MaxTokens < 1)
+            throw new OperatingException(OperatingError.InvalidRequest, $"Invalid max_tokens value, the valid range of max_tokens is [1, {contextLength}]");
+
+        long total = (long)PromptIds.Length + MaxTokens;
+        if (total > contextLength)
+        {
+            throw new OperatingException(
+                OperatingError.ContextTooLong,
+                $"This model's maximum context length is {contextLength} tokens. However, you requested {total} tokens ({PromptIds.Length} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion.");
+        }
+
+        if (KvPagePool.PagesFor(total) > pageCount)
+        {
+            throw new OperatingException(
+                OperatingError.ContextTooLong,
+                $"This server's KV memory holds {(long)pageCount * Model.KvLayout.PageTokens} tokens. However, you requested {total} tokens ({PromptIds.Length} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion, or start the server with a larger --kv-memory.");
+        }
+
+        for (int i = 0; i < PromptIds.Length; i++)
+        {
+            if ((uint)PromptIds[i] >= (uint)vocabularySize)
+                throw new OperatingException(OperatingError.InvalidRequest, $"Token {i} of the prompt is {PromptIds[i]}, outside the vocabulary of {vocabularySize}.");
+        }
+    }
 }
 
 /// <summary>Why a sequence ended.</summary>

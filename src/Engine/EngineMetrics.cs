@@ -1,0 +1,39 @@
+using System.Diagnostics.Metrics;
+
+namespace Conclave.Engine;
+
+/// <summary>Instruments of one engine, of the meter <see cref="MeterName"/>. Recording allocates nothing.</summary>
+internal sealed class EngineMetrics : IDisposable
+{
+    /// <summary>The meter's name.</summary>
+    public const string MeterName = "Conclave.Engine";
+
+    private readonly Meter _meter = new(MeterName);
+    private readonly Counter<long> _promptTokens;
+    private readonly Counter<long> _generatedTokens;
+    private readonly Counter<long> _failedSteps;
+    private readonly Histogram<double> _stepDurationMs;
+
+    public EngineMetrics(Func<EngineStatus> status)
+    {
+        _promptTokens = _meter.CreateCounter<long>("conclave.engine.prompt_tokens", "{token}", "Prompt tokens computed.");
+        _generatedTokens = _meter.CreateCounter<long>("conclave.engine.generated_tokens", "{token}", "Tokens generated.");
+        _failedSteps = _meter.CreateCounter<long>("conclave.engine.failed_steps", "{step}", "Steps that failed their sequences.");
+        _stepDurationMs = _meter.CreateHistogram<double>("conclave.engine.step_duration", "ms", "Time of one step of the batch.");
+        _meter.CreateObservableGauge("conclave.engine.running", () => status().Running, "{sequence}", "Sequences in the batch.");
+        _meter.CreateObservableGauge("conclave.engine.waiting", () => status().Waiting, "{sequence}", "Sequences that wait for room.");
+        _meter.CreateObservableGauge("conclave.engine.kv_pages_in_use", () => status().PagesInUse, "{page}", "KV pages held by sequences.");
+        _meter.CreateObservableGauge("conclave.engine.kv_pages", () => status().PagesTotal, "{page}", "KV pages in all.");
+    }
+
+    public void RecordStep(StepTally tally, double durationMs)
+    {
+        _promptTokens.Add(tally.PromptTokens);
+        _generatedTokens.Add(tally.GeneratedTokens);
+        if (tally.Failed)
+            _failedSteps.Add(1);
+        _stepDurationMs.Record(durationMs);
+    }
+
+    public void Dispose() => _meter.Dispose();
+}

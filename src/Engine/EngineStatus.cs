@@ -1,0 +1,21 @@
+namespace Conclave.Engine;
+
+/// <summary>What an engine is doing, a consistent snapshot.</summary>
+/// <param name="Running">Sequences in the batch.</param>
+/// <param name="Waiting">Sequences that wait for room.</param>
+/// <param name="PagesInUse">KV pages held by sequences.</param>
+/// <param name="PagesTotal">KV pages in all.</param>
+/// <param name="StepCount">Steps since the start.</param>
+/// <param name="PromptTokens">Prompt tokens computed since the start.</param>
+/// <param name="GeneratedTokens">Tokens generated since the start.</param>
+public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int PagesTotal, long StepCount, long PromptTokens, long GeneratedTokens)
+{
+    /// <summary>Steps that failed their sequences; the engine went on.</summary>
+    public long FailedSteps { get; init; }
+
+    /// <summary>What ended the step loop, though nobody disposed the engine: it is unhealthy and serves nothing more. Null while all is well.</summary>
+    public Exception? Fault { get; init; }
+}
+
+/// <summary>What one step did.</summary>
+internal record struct StepTally(int PromptTokens, int GeneratedTokens, bool Failed);

@@ -1,0 +1,103 @@
+using System.Runtime.InteropServices;
+using Conclave.Model;
+
+namespace Conclave.Engine;
+
+/// <summary>
+/// Native memory cut into KV pages, and the list of those that are free. The memory is reserved at once and committed by the operating
+/// system page by page as it is first written; pages given back are handed out first, so that little is ever touched. Not thread-safe.
+/// </summary>
+public sealed unsafe class KvPagePool : IDisposable
+{
+    private const nuint AlignmentSizeBytes = 64;
+
+    private readonly nuint _pageSizeBytes;
+    private readonly int[] _free;
+    private readonly bool[] _isHeld;
+    private byte* _memory;
+
+    /// <summary>Reserves as many pages of <paramref name="layout"/> as <paramref name="memorySizeBytes"/> holds.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not even one page fits.</exception>
+    /// <exception cref="OutOfMemoryException">The operating system refuses that much.</exception>
+    public KvPagePool(KvLayout layout, long memorySizeBytes)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        if (memorySizeBytes < layout.PageSizeBytes)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(memorySizeBytes), $"KV memory (--kv-memory) of {memorySizeBytes} bytes holds no KV page: this model needs {layout.PageSizeBytes} bytes for {KvLayout.PageTokens} tokens.");
+        }
+
+        int pageCount = (int)Math.Min(memorySizeBytes / layout.PageSizeBytes, Array.MaxLength);
+        _pageSizeBytes = (nuint)layout.PageSizeBytes;
+        try
+        {
+            _memory = (byte*)NativeMemory.AlignedAlloc((nuint)pageCount * _pageSizeBytes, AlignmentSizeBytes);
+        }
+        catch (OutOfMemoryException inner)
+        {
+            throw new OutOfMemoryException($"The operating system refuses {memorySizeBytes} bytes of KV memory; use a smaller --kv-memory.", inner);
+        }
+
+        _isHeld = new bool[pageCount];
+        _free = new int[pageCount];
+        for (int i = 0; i < pageCount; i++)
+            _free[i] = pageCount - 1 - i;
+        FreeCount = pageCount;
+    }
+
+    /// <summary>Pages in all.</summary>
+    public int PageCount => _free.Length;
+
+    /// <summary>Pages nobody holds.</summary>
+    public int FreeCount { get; private set; }
+
+    /// <summary>Pages held.</summary>
+    public int HeldCount => PageCount - FreeCount;
+
+    /// <summary>Pages that <paramref name="tokenCount"/> tokens take.</summary>
+    public static int PagesFor(long tokenCount) => checked((int)((tokenCount + KvLayout.PageTokens - 1) / KvLayout.PageTokens));
+
+    /// <summary>Takes one page; its content is undefined.</summary>
+    /// <exception cref="InvalidOperationException">None is free: look at <see cref="FreeCount"/> first.</exception>
+    public nint Take()
+    {
+        if (FreeCount == 0)
+            throw new InvalidOperationException("No KV page is free.");
+        int index = _free[--FreeCount];
+        _isHeld[index] = true;
+        return (nint)(_memory + ((nuint)index * _pageSizeBytes));
+    }
+
+    /// <summary>Gives <paramref name="page"/> back.</summary>
+    /// <exception cref="InvalidOperationException">The page is not of this pool, or was given back already.</exception>
+    public void Return(nint page)
+    {
+        nuint offset = (nuint)(page - (nint)_memory);
+        nuint index = offset / _pageSizeBytes;
+        if (page < (nint)_memory || index >= (nuint)PageCount || offset % _pageSizeBytes != 0)
+            throw new InvalidOperationException("A KV page came back that is not of this pool.");
+        if (!_isHeld[index])
+            throw new InvalidOperationException($"KV page {index} came back twice.");
+        _isHeld[index] = false;
+        _free[FreeCount++] = (int)index;
+    }
+
+    /// <summary>Gives every page of <paramref name="pages"/> back and empties the table.</summary>
+    /// <exception cref="InvalidOperationException">As <see cref="Return"/>.</exception>
+    public void ReturnAll(KvPageTable pages)
+    {
+        ArgumentNullException.ThrowIfNull(pages);
+        for (int i = pages.PageCount - 1; i >= 0; i--)
+            Return((nint)pages.Page(i));
+        pages.Clear();
+    }
+
+    /// <summary>Frees the memory; no page may be used any more.</summary>
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(_memory);
+        _memory = null;
+        FreeCount = 0;
+    }
+}

@@ -1,0 +1,142 @@
+using System.Threading.Tasks.Sources;
+
+namespace Conclave.Engine;
+
+/// <summary>
+/// Tokens on their way from the step loop (the one producer) to the one consumer. The buffer holds a whole completion, so the loop never
+/// waits for a slow reader, and neither side allocates once <see cref="Reserve"/> has run.
+/// </summary>
+internal sealed class TokenChannel : IValueTaskSource<bool>
+{
+    private readonly Lock _endGate = new();
+
+    // Asynchronously, since a continuation must never run on the step loop's thread.
+    private ManualResetValueTaskSourceCore<bool> _signal = new() { RunContinuationsAsynchronously = true };
+    private CancellationTokenRegistration _cancellation;
+    private GeneratedToken[] _tokens = [];
+    private GeneratedToken[] _alternatives = [];
+    private int _alternativesPerToken;
+    private int _written;
+    private int _read;
+    private int _armed;
+    private int _end;
+    private OperatingException? _error;
+
+    /// <summary>Why it ended; set once.</summary>
+    public FinishReason End => (FinishReason)Volatile.Read(ref _end);
+
+    /// <summary>Tokens written so far. Producer only.</summary>
+    public ReadOnlySpan<GeneratedToken> Written => _tokens.AsSpan(0, _written);
+
+    /// <summary>Alternatives of the token read last. Consumer only.</summary>
+    public ReadOnlySpan<GeneratedToken> Alternatives =>
+        _read == 0 ? default : _alternatives.AsSpan((_read - 1) * _alternativesPerToken, _alternativesPerToken);
+
+    /// <summary>Where the producer puts the alternatives of the token it writes next.</summary>
+    public Span<GeneratedToken> NextAlternatives => _alternatives.AsSpan(_written * _alternativesPerToken, _alternativesPerToken);
+
+    private bool HasNews => _read < Volatile.Read(ref _written) || End != FinishReason.None;
+
+    /// <summary>Makes room for a whole completion, before the first <see cref="Write"/>.</summary>
+    public void Reserve(int tokenCount, int alternativesPerToken)
+    {
+        _tokens = new GeneratedToken[tokenCount];
+        _alternativesPerToken = alternativesPerToken;
+        _alternatives = new GeneratedToken[checked(tokenCount * alternativesPerToken)];
+    }
+
+    /// <summary>Hands a token over. Producer only.</summary>
+    public void Write(GeneratedToken token)
+    {
+        _tokens[_written] = token;
+        Volatile.Write(ref _written, _written + 1);
+        Wake();
+    }
+
+    /// <summary>Ends the stream unless it has ended before; true for the one call that did. Any thread.</summary>
+    public bool TryEnd(FinishReason reason, OperatingException? error = null)
+    {
+        lock (_endGate)
+        {
+            if (_end != (int)FinishReason.None)
+                return false;
+            _error = error;
+            Volatile.Write(ref _end, (int)reason);
+        }
+
+        Wake();
+        return true;
+    }
+
+    /// <summary>Takes the next token if there is one. Consumer only.</summary>
+    public bool TryRead(out GeneratedToken token)
+    {
+        if (_read >= Volatile.Read(ref _written))
+        {
+            token = default;
+            return false;
+        }
+
+        token = _tokens[_read++];
+        return true;
+    }
+
+    /// <summary>Waits until a token can be read (true) or there will be none (false). Consumer only.</summary>
+    public ValueTask<bool> WaitToReadAsync(CancellationToken cancellationToken)
+    {
+        if (HasNews)
+            return Ready();
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<bool>(cancellationToken);
+        if (Volatile.Read(ref _armed) == 1)
+            throw new InvalidOperationException("A sequence has one consumer: the wait before this one has not ended.");
+
+        _signal.Reset();
+        short version = _signal.Version;
+        Interlocked.Exchange(ref _armed, 1);
+
+        // What came between the first look and arming woke nobody: look again. Who disarms owns the wake-up.
+        if (HasNews && Interlocked.Exchange(ref _armed, 0) == 1)
+            return Ready();
+        _cancellation = cancellationToken.UnsafeRegister(static (self, token) => ((TokenChannel)self!).CancelWait(token), this);
+        return new ValueTask<bool>(this, version);
+    }
+
+    bool IValueTaskSource<bool>.GetResult(short token)
+    {
+        _cancellation.Dispose();
+        _cancellation = default;
+        _signal.GetResult(token);
+        return CanRead();
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<bool>.GetStatus(short token) => _signal.GetStatus(token);
+
+    void IValueTaskSource<bool>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _signal.OnCompleted(continuation, state, token, flags);
+
+    private ValueTask<bool> Ready() =>
+        _error is { } error && _read >= _written ? ValueTask.FromException<bool>(error) : new ValueTask<bool>(CanRead());
+
+    private bool CanRead()
+    {
+        if (_read < Volatile.Read(ref _written))
+            return true;
+        if (_error is { } error)
+            throw new OperatingException(error.Error, error.Message, error.InnerException);
+        return false;
+    }
+
+    private void Wake()
+    {
+        // The exchange is also the full fence between what was written and the look at the reader.
+        if (Interlocked.Exchange(ref _armed, 0) == 1)
+            _signal.SetResult(true);
+    }
+
+    private void CancelWait(CancellationToken token)
+    {
+        if (Interlocked.Exchange(ref _armed, 0) == 1)
+            _signal.SetException(new OperationCanceledException(token));
+    }
+}
