@@ -1,0 +1,59 @@
+namespace Grpc.Core;
+
+/// <summary>The methods of one service object with their handlers.</summary>
+public class ServerServiceDefinition
+{
+    private readonly IReadOnlyList<Action<ServiceBinderBase>> _methods;
+
+    private ServerServiceDefinition(IReadOnlyList<Action<ServiceBinderBase>> methods) => _methods = methods;
+
+    /// <summary>Starts an empty definition.</summary>
+    public static Builder CreateBuilder() => new();
+
+    /// <summary>Tells a binder every method with its handler.</summary>
+    public void BindService(ServiceBinderBase serviceBinder)
+    {
+        foreach (Action<ServiceBinderBase> add in _methods)
+            add(serviceBinder);
+    }
+
+
+    /// <summary>Collects the methods of a service.</summary>
+    public class Builder
+    {
+        private readonly List<Action<ServiceBinderBase>> _methods = [];
+
+        /// <summary>Adds a unary method.</summary>
+        public Builder AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, UnaryServerMethod<TRequest, TResponse> handler)
+            where TRequest : class
+            where TResponse : class
+            => Add(binder => binder.AddMethod(method, handler));
+
+        /// <summary>Adds a client streaming method.</summary>
+        public Builder AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, ClientStreamingServerMethod<TRequest, TResponse> handler)
+            where TRequest : class
+            where TResponse : class
+            => Add(binder => binder.AddMethod(method, handler));
+
+        /// <summary>Adds a server streaming method.</summary>
+        public Builder AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, ServerStreamingServerMethod<TRequest, TResponse> handler)
+            where TRequest : class
+            where TResponse : class
+            => Add(binder => binder.AddMethod(method, handler));
+
+        /// <summary>Adds a duplex streaming method.</summary>
+        public Builder AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, DuplexStreamingServerMethod<TRequest, TResponse> handler)
+            where TRequest : class
+            where TResponse : class
+            => Add(binder => binder.AddMethod(method, handler));
+
+        /// <summary>The definition with all methods added so far.</summary>
+        public ServerServiceDefinition Build() => new([.. _methods]);
+
+        private Builder Add(Action<ServiceBinderBase> add)
+        {
+            _methods.Add(add);
+            return this;
+        }
+    }
+}
