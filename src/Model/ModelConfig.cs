@@ -53,6 +53,14 @@ public sealed record ModelConfig
     /// <summary><c>model_type</c>.</summary>
     public required ModelType ModelType { get; init; }
 
+    /// <summary><see cref="ModelType"/> as <c>config.json</c> writes it.</summary>
+    public string ModelTypeName => ModelType switch
+    {
+        ModelType.DeepSeekV2 => "deepseek_v2",
+        ModelType.DeepSeekV3 => "deepseek_v3",
+        _ => "deepseek_v32",
+    };
+
     /// <summary><c>vocab_size</c>: rows of the embedding and the head.</summary>
     public required int VocabularySize { get; init; }
 

@@ -5,7 +5,7 @@ namespace Conclave.Model.Chat;
 /// <summary>A JSON value and where it stands, so that an error can name the field.</summary>
 /// <param name="Value">The value; undefined if the field is missing.</param>
 /// <param name="Path">Such as <c>messages[1].content</c>; empty for the root.</param>
-internal readonly record struct JsonField(JsonElement Value, string Path)
+public readonly record struct JsonField(JsonElement Value, string Path)
 {
     /// <summary>A field of this object; null if it is absent or null.</summary>
     public JsonField? this[string name] =>
@@ -47,6 +47,14 @@ internal readonly record struct JsonField(JsonElement Value, string Path)
         JsonValueKind.False => false,
         _ => throw Error("must be true or false"),
     };
+
+    /// <summary>The value of this number, finite.</summary>
+    public double Number() =>
+        Value.ValueKind == JsonValueKind.Number && Value.TryGetDouble(out double number) && double.IsFinite(number) ? number : throw Error("must be a finite number");
+
+    /// <summary>The value of this integer.</summary>
+    public long Integer() =>
+        Value.ValueKind == JsonValueKind.Number && Value.TryGetInt64(out long number) ? number : throw Error("must be an integer");
 
     /// <summary>An error about this field.</summary>
     public ChatFormatException Error(string problem) =>

@@ -63,6 +63,9 @@ public sealed class OutputParser
     /// <summary>Number of tool calls emitted so far.</summary>
     public int CallCount { get; private set; }
 
+    /// <summary>Whether what comes next is reasoning, as far as can be told.</summary>
+    public bool InReasoning => _stage is Stage.BeforeReasoning or Stage.Reasoning;
+
     /// <summary>Whether nothing that may still come can change the message, so that the generation may end.</summary>
     public bool IsComplete => _stage == Stage.Done;
 
