@@ -32,6 +32,9 @@ public sealed class Checkpoint : IDisposable
     /// </summary>
     public IReadOnlyDictionary<string, TensorView> Tensors { get; }
 
+    /// <summary>Tensors that the files hold, in use or not.</summary>
+    public int StoredTensorCount => _files.Sum(file => file.Tensors.Count + file.UnsupportedTensors.Count);
+
     /// <summary>Opens and validates <paramref name="directory"/>: every header, offset, name, type and shape is checked before the first read.</summary>
     /// <exception cref="CheckpointException">The message names the file and tensor.</exception>
     public static Checkpoint Open(string directory)

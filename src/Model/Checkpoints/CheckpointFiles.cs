@@ -61,6 +61,8 @@ internal static class CheckpointFiles
             using var document = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });
             if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("weight_map", out var map) || map.ValueKind != JsonValueKind.Object)
                 throw new CheckpointException($"{path}: no object weight_map in it; take the index published with the shards.");
+            if (map.GetPropertyCount() == 0)
+                throw new CheckpointException($"{path}: weight_map holds no tensor; take the index published with the shards.");
             foreach (var entry in map.EnumerateObject())
             {
                 if (entry.Value.ValueKind != JsonValueKind.String)

@@ -99,6 +99,28 @@ public static class TensorCatalog
         return layer < config.LayerCount ? tensors : tensors.Select(tensor => tensor with { Kind = TensorKind.Mtp });
     }
 
+    /// <summary>Those of <see cref="All"/> that a published checkpoint holds: not a head that is tied to the embedding, but an MTP layer's copies.</summary>
+    public static IEnumerable<ExpectedTensor> Stored(ModelConfig config) =>
+        All(config).Where(tensor => tensor.SharedWith is null || tensor.Kind == TensorKind.Mtp);
+
+    /// <summary>Type in which published checkpoints store a tensor, where large matrices are in <paramref name="weights"/>.</summary>
+    public static DType StoredType(TensorRole role, DType weights) => role switch
+    {
+        TensorRole.Bias => DType.F32,
+        TensorRole.QuantizableMatrix => weights,
+        _ => DType.BF16,
+    };
+
+    /// <summary>Bytes of a tensor stored in <paramref name="type"/>, with its block scales.</summary>
+    public static long StoredSizeBytes(ExpectedTensor tensor, DType type)
+    {
+        var size = tensor.ElementCount * type.SizeBytes();
+        if (type != DType.F8E4M3)
+            return size;
+        var scales = ScaleShape(tensor.Shape);
+        return size + (scales[0] * scales[1] * sizeof(float));
+    }
+
     /// <summary>Start of the names in <paramref name="layer"/>.</summary>
     public static string LayerPrefix(int layer) => $"model.layers.{layer}.";
 
