@@ -1,0 +1,168 @@
+using Conclave.Model;
+
+namespace Conclave.Engine.Tests;
+
+public sealed class SchedulerTests
+{
+    private static readonly KvLayout Layout = new(LayerCount: 1, LatentWidth: 1, IndexKeyWidth: 0);
+
+    [Fact]
+    public void Decode_rows_come_first_and_prefill_fills_up()
+    {
+        using KvPagePool pool = Pool(100);
+        var scheduler = new Scheduler(maxBatch: 4, maxStepRows: 10, pool);
+        Sequence first = Sequence(prompt: 3, output: 5);
+        Sequence second = Sequence(prompt: 25, output: 5);
+        scheduler.Enqueue(first);
+        scheduler.Enqueue(second);
+
+        Assert.Equal([(first, 3, true), (second, 7, false)], Step(scheduler));
+        Assert.Equal([(first, 1, true), (second, 9, false)], Step(scheduler));
+        Assert.Equal([(first, 1, true), (second, 9, true)], Step(scheduler));
+        Assert.Equal([(first, 1, true), (second, 1, true)], Step(scheduler));
+    }
+
+    [Fact]
+    public void Prompts_are_filled_up_in_order_of_arrival()
+    {
+        using KvPagePool pool = Pool(100);
+        var scheduler = new Scheduler(maxBatch: 4, maxStepRows: 10, pool);
+        Sequence first = Sequence(prompt: 15, output: 5);
+        Sequence second = Sequence(prompt: 4, output: 5);
+        scheduler.Enqueue(first);
+        scheduler.Enqueue(second);
+        Assert.Equal([(first, 10, false)], Step(scheduler));
+        Assert.Equal([(first, 5, true), (second, 4, true)], Step(scheduler));
+    }
+
+    [Fact]
+    public void A_big_sequence_is_not_overtaken_by_small_ones()
+    {
+        using KvPagePool pool = Pool(10);
+        var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
+        Sequence running = Sequence(prompt: 1, output: 100);
+        Sequence big = Sequence(prompt: 1, output: (9 * 64) - 1);
+        Sequence small = Sequence(prompt: 1, output: 1);
+        foreach (Sequence sequence in new[] { running, big, small })
+            scheduler.Enqueue(sequence);
+
+        Step(scheduler);
+        Assert.Equal((1, 2, 2), (scheduler.RunningCount, scheduler.WaitingCount, pool.HeldCount));
+        running.Dispose();
+        Step(scheduler);
+        Assert.Equal([big, small], Step(scheduler).Select(segment => segment.Sequence));
+        Assert.Equal((1, 9), (scheduler.RunningCount, pool.HeldCount));
+    }
+
+    [Fact]
+    public void A_sequence_cancelled_while_waiting_never_joins()
+    {
+        using KvPagePool pool = Pool(10);
+        var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
+        Sequence sequence = Sequence(prompt: 1, output: 1);
+        scheduler.Enqueue(sequence);
+        sequence.Dispose();
+        Assert.Empty(Step(scheduler));
+        Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, pool.HeldCount));
+    }
+
+    [Fact]
+    public void Clearing_gives_everything_back()
+    {
+        using KvPagePool pool = Pool(4);
+        var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
+        Sequence[] sequences = [.. Enumerable.Range(0, 6).Select(_ => Sequence(prompt: 60, output: 4))];
+        foreach (Sequence sequence in sequences)
+            scheduler.Enqueue(sequence);
+        Step(scheduler);
+        List<Sequence> removed = [];
+        scheduler.Clear(removed);
+        Assert.Equal(sequences, removed);
+        Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, pool.HeldCount));
+    }
+
+    /// <summary>Random traffic with cancellations against everything that must hold in every step.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    public void Random_traffic_keeps_every_promise(int seed)
+    {
+        var random = new Random(seed);
+        int pageCount = random.Next(8, 40);
+        int maxBatch = random.Next(1, 12);
+        int maxStepRows = maxBatch + random.Next(0, 50);
+        using KvPagePool pool = Pool(pageCount);
+        var scheduler = new Scheduler(maxBatch, maxStepRows, pool);
+        List<Sequence> arrived = [];
+        List<Sequence> joined = [];
+        HashSet<Sequence> cancelled = [];
+
+        int step = 0;
+        for (; step < 200 || scheduler.WaitingCount + scheduler.RunningCount > 0; step++)
+        {
+            Assert.True(step < 100_000, "everyone finishes");
+            for (int i = random.Next(4); i > 0 && step < 200; i--)
+            {
+                int total = random.Next(2, (random.Next(5) == 0 ? pageCount : 2) * KvLayout.PageTokens);
+                int prompt = random.Next(1, total);
+                arrived.Add(Sequence(prompt, total - prompt));
+                scheduler.Enqueue(arrived[^1]);
+            }
+
+            if (random.Next(10) == 0 && arrived.Count > 0)
+            {
+                Sequence victim = arrived[random.Next(arrived.Count)];
+                if (victim.FinishReason == FinishReason.None)
+                    cancelled.Add(victim);
+                victim.Dispose();
+            }
+
+            List<(Sequence Sequence, int Rows, bool NeedsLogits)> segments = Step(scheduler);
+            Assert.True(segments.Sum(segment => segment.Rows) <= maxStepRows);
+            Assert.True(segments.Count <= maxBatch && scheduler.RunningCount <= maxBatch);
+            Assert.Equal(segments.Count, segments.Select(segment => segment.Sequence).Distinct().Count());
+            foreach ((Sequence sequence, _, _) in segments)
+            {
+                if (!joined.Contains(sequence))
+                    joined.Add(sequence);
+            }
+        }
+
+        Assert.Equal((0, pageCount), (pool.HeldCount, pool.FreeCount));
+        Assert.Equal(joined, arrived.Where(joined.Contains));
+        foreach (Sequence sequence in arrived)
+        {
+            Assert.Equal(cancelled.Contains(sequence) ? FinishReason.Cancelled : FinishReason.Length, sequence.FinishReason);
+            if (!cancelled.Contains(sequence))
+                Assert.Equal(sequence.Request.MaxTokens, sequence.Output.Length);
+        }
+    }
+
+    private static KvPagePool Pool(int pageCount) => new(Layout, pageCount * Layout.PageSizeBytes);
+
+    private static Sequence Sequence(int prompt, int output) =>
+        new(new GenerationRequest { PromptIds = new int[prompt], MaxTokens = output, StopTokenIds = Array.Empty<int>() }, static _ => { });
+
+    /// <summary>What the engine does with a plan, less the model.</summary>
+    private static List<(Sequence Sequence, int Rows, bool NeedsLogits)> Step(Scheduler scheduler)
+    {
+        List<(Sequence Sequence, int Rows, bool NeedsLogits)> segments = [];
+        foreach ((Sequence sequence, int rows, bool needsLogits) in scheduler.Plan())
+        {
+            Assert.Equal(rows, sequence.NextRows(rows).Length);
+            segments.Add((sequence, rows, needsLogits));
+            sequence.Pages.Length += rows;
+            Assert.True(sequence.Pages.Length <= sequence.Pages.Capacity);
+            if (needsLogits)
+                sequence.Emit(new GeneratedToken(7, 0));
+        }
+
+        List<Sequence> retired = [];
+        scheduler.Retire(retired);
+        retired.ForEach(sequence => sequence.Complete());
+        return segments;
+    }
+}
