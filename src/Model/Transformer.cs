@@ -1,31 +1,124 @@
+using Conclave.Model.Attention;
 using Conclave.Model.Checkpoints;
 using Conclave.Model.Experts;
+using Conclave.Model.Kernels;
 
 namespace Conclave.Model;
 
 /// <summary>
 /// The model of one rank: embedding, layers, head. Weights stay in the checkpoint's map. One pass at a time; the caller's thread and the
-/// pool's compute it, nothing is allocated.
+/// pool's compute it, nothing is allocated. The logits of a row depend bitwise on its sequence's tokens alone: not on the batch, the cutting of
+/// the prompt, the number of threads or the processor.
 /// </summary>
-public sealed class Transformer : IDisposable
+public sealed unsafe class Transformer : IDisposable
 {
+    private readonly Arena _arena = new();
+    private readonly Compute _compute;
+    private readonly IExpertDispatch _experts;
+    private readonly Pass _pass;
+    private readonly LayerBuffers _buffers;
+    private readonly Weight _embedding;
+    private readonly DecoderLayer[] _layers;
+    private readonly float* _norm;
+    private readonly Weight _head;
+
     /// <summary>Binds every non-expert weight of <paramref name="checkpoint"/>, whose life must exceed this object's.</summary>
     /// <param name="checkpoint">The mapped weights.</param>
     /// <param name="experts">Where routed experts are evaluated.</param>
     /// <param name="workers">Threads of the pass.</param>
     /// <param name="maxRows">Most rows of one pass: scratch memory is sized for it.</param>
+    /// <param name="kernels">Kernels of a certain tier; null for the fastest.</param>
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
-    public Transformer(Checkpoint checkpoint, IExpertDispatch experts, WorkerPool workers, int maxRows) => throw new NotImplementedException();
+    public Transformer(Checkpoint checkpoint, IExpertDispatch experts, WorkerPool workers, int maxRows, KernelSet? kernels = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
+        Checkpoint = checkpoint;
+        var c = Config = checkpoint.Config;
+        KvLayout = KvLayout.For(c);
+        _experts = experts;
+        _compute = new Compute(workers, kernels ?? KernelSet.Best, ScratchFloats(c));
+        _pass = new Pass(c, _compute, maxRows, _arena);
+        _buffers = new LayerBuffers(c, maxRows, _arena);
+        _embedding = Weight.Bind(checkpoint, "model.embed_tokens.weight", c.VocabularySize, c.HiddenSize);
+        _layers = [.. Enumerable.Range(0, c.LayerCount).Select(layer => new DecoderLayer(checkpoint, layer, _arena))];
+        _norm = Vectors.Load(checkpoint, "model.norm.weight", c.HiddenSize, _arena);
+        _head = Weight.Bind(checkpoint, c.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", c.VocabularySize, c.HiddenSize);
+    }
 
     /// <summary>The architecture.</summary>
-    public ModelConfig Config => throw new NotImplementedException();
+    public ModelConfig Config { get; }
 
     /// <summary>Shape of the KV pages it reads and writes.</summary>
-    public KvLayout KvLayout => throw new NotImplementedException();
+    public KvLayout KvLayout { get; }
+
+    /// <summary>Which implementation of the kernels runs, for logs.</summary>
+    public KernelTier KernelTier => _compute.Kernels.Tier;
+
+    /// <summary>Who watches passes; null for nobody.</summary>
+    public IForwardProbe? Probe
+    {
+        get => _pass.Probe;
+        set => _pass.Probe = value;
+    }
+
+    /// <summary>The checkpoint that the weights lie in.</summary>
+    internal Checkpoint Checkpoint { get; }
 
     /// <summary>Runs all rows of <paramref name="batch"/> through the model, appends their latents to the pages and fills the asked logits.</summary>
-    public void Forward(StepBatch batch) => throw new NotImplementedException();
+    public void Forward(StepBatch batch)
+    {
+        if (batch.RowCount == 0)
+            return;
+        _pass.Begin(batch);
+        Embed(_embedding, new RowSet(_pass.Hidden, Config.HiddenSize));
+        foreach (var layer in _layers)
+            layer.Forward(_pass, _buffers, _experts);
+        Head(_norm, _head);
+        batch.Advance();
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => throw new NotImplementedException();
+    public void Dispose()
+    {
+        _compute.Dispose();
+        _arena.Dispose();
+    }
+
+    /// <summary>
+    /// Runs one MTP module: <paramref name="combine"/> fills <c>pass.Hidden</c> from the embedded tokens of <paramref name="batch"/> in <c>pass.Normed</c>, then come the module's
+    /// layer and head. <see cref="KvPageTable.Length"/> stays.
+    /// </summary>
+    internal void Forward(StepBatch batch, in Weight embedding, Action<Pass> combine, DecoderLayer layer, float* headNorm, in Weight head)
+    {
+        _pass.Begin(batch);
+        Embed(embedding, new RowSet(_pass.Normed, Config.HiddenSize));
+        combine(_pass);
+        layer.Forward(_pass, _buffers, _experts);
+        Head(headNorm, head);
+    }
+
+    private static long ScratchFloats(ModelConfig c)
+    {
+        var widest = Math.Max(Math.Max(c.IntermediateSize, 2 * c.HiddenSize), Math.Max(c.HeadCount * c.VHeadDim, c.SharedExpertCount * c.MoeIntermediateSize));
+        widest = Math.Max(widest, Math.Max(c.QLoraRank, c.KvLoraRank));
+        return Math.Max(Linear.PanelFloats(widest), Math.Max(MultiHeadLatentAttention.ScratchFloats(c), LightningIndexer.ScratchFloats(c)));
+    }
+
+    private void Embed(in Weight embedding, RowSet destination)
+    {
+        for (var row = 0; row < _pass.Rows; row++)
+            _compute.Kernels.Widen(embedding, _pass.Batch.Tokens[row], 1, destination.Row(row));
+    }
+
+    /// <summary>Final norm and head, for rows that asked for logits only.</summary>
+    private void Head(float* norm, in Weight head)
+    {
+        var batch = _pass.Batch;
+        var wanted = batch.LogitRowCount;
+        if (wanted == 0)
+            return;
+        var hidden = new RowSet(batch.HiddenData, Config.HiddenSize);
+        _pass.RmsNorm(new RowSet(_pass.Hidden, Config.HiddenSize, batch.LogitRowIndex), norm, hidden, wanted, Config.HiddenSize);
+        _compute.Linear(head, hidden, new RowSet(batch.LogitData, Config.VocabularySize), wanted);
+    }
 }

@@ -1,0 +1,242 @@
+using System.Runtime.InteropServices;
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Kernels;
+
+namespace Conclave.Model.Attention;
+
+/// <summary>
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1) with the up-projections absorbed: per token and layer only the normalized
+/// latent and one rotated key shared by all heads are cached, queries are taken into the latent space (W_UK) and the weighted latents out of it (W_UV).
+/// Softmax runs over blocks of <see cref="KvLayout.PageTokens"/> keys counted from the first, whatever page, chunk or batch they came with.
+/// </summary>
+internal sealed unsafe class MultiHeadLatentAttention
+{
+    private const int HeadsPerItem = 16;
+    private readonly ModelConfig _config;
+    private readonly KvLayout _layout;
+    private readonly int _layer;
+    private readonly Weight _queryDown;
+    private readonly float* _queryNorm;
+    private readonly Weight _queryUp;
+    private readonly Weight _kvDown;
+    private readonly float* _kvNorm;
+    private readonly Weight _kvUp;
+    private readonly Weight _output;
+    private readonly LightningIndexer? _indexer;
+    private readonly float _softmaxScale;
+
+    /// <summary>Binds <c>model.layers.{layer}.self_attn.*</c>.</summary>
+    public MultiHeadLatentAttention(Checkpoint checkpoint, int layer, Arena arena)
+    {
+        var c = _config = checkpoint.Config;
+        _layout = KvLayout.For(c);
+        _layer = layer;
+        _softmaxScale = RopeTable.SoftmaxScale(c);
+        var prefix = $"model.layers.{layer}.self_attn.";
+        var queryWidth = c.HeadCount * (c.QkNopeHeadDim + c.QkRopeHeadDim);
+        if (c.QLoraRank > 0)
+        {
+            _queryDown = Weight.Bind(checkpoint, prefix + "q_a_proj.weight", c.QLoraRank, c.HiddenSize);
+            _queryNorm = Vectors.Load(checkpoint, prefix + "q_a_layernorm.weight", c.QLoraRank, arena);
+            _queryUp = Weight.Bind(checkpoint, prefix + "q_b_proj.weight", queryWidth, c.QLoraRank);
+        }
+        else
+        {
+            _queryUp = Weight.Bind(checkpoint, prefix + "q_proj.weight", queryWidth, c.HiddenSize);
+        }
+
+        _kvDown = Weight.Bind(checkpoint, prefix + "kv_a_proj_with_mqa.weight", c.LatentWidth, c.HiddenSize);
+        _kvNorm = Vectors.Load(checkpoint, prefix + "kv_a_layernorm.weight", c.KvLoraRank, arena);
+        _kvUp = Weight.Bind(checkpoint, prefix + "kv_b_proj.weight", c.HeadCount * (c.QkNopeHeadDim + c.VHeadDim), c.KvLoraRank);
+        _output = Weight.Bind(checkpoint, prefix + "o_proj.weight", c.HiddenSize, c.HeadCount * c.VHeadDim);
+        _indexer = c.IndexHeadCount > 0 ? new LightningIndexer(checkpoint, layer, arena) : null;
+    }
+
+    /// <summary>Floats of scratch that each thread needs.</summary>
+    public static long ScratchFloats(ModelConfig c) => Math.Max(
+        (long)c.QkNopeHeadDim * c.KvLoraRank,
+        Linear.PanelFloats(c.LatentWidth) + ((long)KvLayout.PageTokens * (c.LatentWidth + HeadsPerItem)));
+
+    /// <summary>Appends the rows' latents to their pages and writes the attention output of <c>pass.Normed</c> to <c>pass.BlockOutput</c>.</summary>
+    public void Forward(Pass pass, AttentionBuffers buffers)
+    {
+        var c = _config;
+        var compute = pass.Compute;
+        var x = new RowSet(pass.Normed, c.HiddenSize);
+        var query = x;
+        if (c.QLoraRank > 0)
+        {
+            query = new RowSet(buffers.QueryLatents, c.QLoraRank);
+            compute.Linear(_queryDown, x, query, pass.Rows);
+            pass.RmsNorm(query, _queryNorm, query, pass.Rows, c.QLoraRank);
+        }
+
+        compute.Linear(_queryUp, query, new RowSet(buffers.Queries, _queryUp.Rows), pass.Rows);
+        compute.Linear(_kvDown, x, new RowSet(buffers.Latents, c.LatentWidth), pass.Rows);
+        var store = new StoreLoop { Owner = this, Pass = pass, Buffers = buffers };
+        compute.Run(ref store, pass.Rows, c.LatentWidth);
+        _indexer?.Forward(pass, buffers, query);
+
+        var absorb = new AbsorbLoop { Owner = this, Pass = pass, Buffers = buffers };
+        compute.Run(ref absorb, c.HeadCount, (long)pass.Rows * c.QkNopeHeadDim * c.KvLoraRank);
+        var attend = new AttendLoop { Owner = this, Pass = pass, Buffers = buffers };
+        compute.Workers.Run(ref attend, pass.Rows * HeadGroups, 1);
+        var lift = new LiftLoop { Owner = this, Pass = pass, Buffers = buffers };
+        compute.Run(ref lift, c.HeadCount, (long)pass.Rows * c.VHeadDim * c.KvLoraRank);
+        compute.Linear(_output, new RowSet(buffers.HeadOutputs, _output.Columns), new RowSet(pass.BlockOutput, c.HiddenSize), pass.Rows);
+    }
+
+    private int HeadGroups => ((_config.HeadCount - 1) / HeadsPerItem) + 1;
+
+    private int QueryHeadWidth => _config.QkNopeHeadDim + _config.QkRopeHeadDim;
+
+    private int KvHeadWidth => _config.QkNopeHeadDim + _config.VHeadDim;
+
+    /// <summary>Normalizes the latent, rotates the shared key and writes both to the row's place in its page.</summary>
+    private void Store(Pass pass, AttentionBuffers buffers, int row)
+    {
+        var c = _config;
+        var position = pass.Batch.Positions[row];
+        var source = buffers.Latents + ((long)row * c.LatentWidth);
+        var destination = pass.Batch.Pages(row).Page(position / KvLayout.PageTokens) + _layout.LatentOffset(_layer) + (position % KvLayout.PageTokens * c.LatentWidth);
+        pass.Compute.Kernels.RmsNorm(source, _kvNorm, c.RmsNormEpsilon, destination, c.KvLoraRank);
+        NativeMemory.Copy(source + c.KvLoraRank, destination + c.KvLoraRank, (nuint)(c.QkRopeHeadDim * sizeof(float)));
+        var pairs = c.QkRopeHeadDim / 2;
+        RopeTable.RotateInterleaved(destination + c.KvLoraRank, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
+    }
+
+    /// <summary>One head's queries of all rows: q_nope W_UK, then the rotated q_pe behind it: what a cached row is multiplied with.</summary>
+    private void Absorb(Pass pass, AttentionBuffers buffers, int head, float* weights)
+    {
+        var c = _config;
+        var kernels = pass.Compute.Kernels;
+        var pairs = c.QkRopeHeadDim / 2;
+        long queryStride = _queryUp.Rows, latentStride = (long)c.HeadCount * c.LatentWidth;
+        var queries = buffers.Queries + ((long)head * QueryHeadWidth);
+        var latentQueries = buffers.LatentQueries + ((long)head * c.LatentWidth);
+        for (var row = 0; row < pass.Rows; row++)
+        {
+            var destination = latentQueries + (row * latentStride);
+            NativeMemory.Clear(destination, (nuint)(c.KvLoraRank * sizeof(float)));
+            var rotated = destination + c.KvLoraRank;
+            NativeMemory.Copy(queries + (row * queryStride) + c.QkNopeHeadDim, rotated, (nuint)(c.QkRopeHeadDim * sizeof(float)));
+            RopeTable.RotateInterleaved(rotated, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
+        }
+
+        kernels.Widen(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, weights);
+        kernels.WeightedSum(new RowSet(queries, queryStride), new RowSet(latentQueries, latentStride), pass.Rows, weights, c.KvLoraRank, c.QkNopeHeadDim, c.KvLoraRank);
+    }
+
+    /// <summary>Up to <see cref="HeadsPerItem"/> heads of one row over all keys that the row may see.</summary>
+    private void Attend(Pass pass, AttentionBuffers buffers, int row, int firstHead, float* scratch)
+    {
+        var c = _config;
+        var kernels = pass.Compute.Kernels;
+        var heads = Math.Min(HeadsPerItem, c.HeadCount - firstHead);
+        var queries = new RowSet(buffers.LatentQueries + ((((long)row * c.HeadCount) + firstHead) * c.LatentWidth), c.LatentWidth);
+        var outputData = buffers.LatentOutputs + ((((long)row * c.HeadCount) + firstHead) * c.KvLoraRank);
+        var outputs = new RowSet(outputData, c.KvLoraRank);
+        NativeMemory.Clear(outputData, (nuint)((long)heads * c.KvLoraRank * sizeof(float)));
+        var scoreData = scratch;
+        var scores = new RowSet(scoreData, KvLayout.PageTokens);
+        var gathered = scratch + (HeadsPerItem * KvLayout.PageTokens);
+        var panel = gathered + ((long)KvLayout.PageTokens * c.LatentWidth);
+        var maxima = stackalloc float[HeadsPerItem];
+        var sums = stackalloc float[HeadsPerItem];
+        new Span<float>(maxima, heads).Fill(float.NegativeInfinity);
+        new Span<float>(sums, heads).Clear();
+
+        var keyCount = pass.Batch.Positions[row] + 1;
+        var selected = _indexer is null ? null : buffers.Selected(row, ref keyCount);
+        for (var first = 0; first < keyCount; first += KvLayout.PageTokens)
+        {
+            var count = Math.Min(KvLayout.PageTokens, keyCount - first);
+            var keys = selected is null
+                ? pass.Batch.Pages(row).Page(first / KvLayout.PageTokens) + _layout.LatentOffset(_layer)
+                : Gather(pass.Batch.Pages(row), selected + first, count, gathered);
+            kernels.Linear(new Weight((byte*)keys, DType.F32, count, c.LatentWidth), 0, count, queries, scores, heads, panel);
+            for (var h = 0; h < heads; h++)
+            {
+                var correction = kernels.SoftmaxBlock(scores.Row(h), count, _softmaxScale, ref maxima[h], ref sums[h]);
+                if (correction != 1)
+                    kernels.Scale(outputs.Row(h), correction, c.KvLoraRank);
+            }
+
+            kernels.WeightedSum(scores, outputs, heads, keys, c.LatentWidth, count, c.KvLoraRank);
+        }
+
+        for (var h = 0; h < heads; h++)
+            kernels.Scale(outputs.Row(h), 1 / sums[h], c.KvLoraRank);
+    }
+
+    private float* Gather(KvPageTable pages, int* positions, int count, float* destination)
+    {
+        var width = _config.LatentWidth;
+        for (var i = 0; i < count; i++)
+        {
+            var source = pages.Page(positions[i] / KvLayout.PageTokens) + _layout.LatentOffset(_layer) + (positions[i] % KvLayout.PageTokens * width);
+            NativeMemory.Copy(source, destination + ((long)i * width), (nuint)(width * sizeof(float)));
+        }
+
+        return destination;
+    }
+
+    private struct StoreLoop : IParallelLoop
+    {
+        public MultiHeadLatentAttention Owner;
+        public Pass Pass;
+        public AttentionBuffers Buffers;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var row = start; row < end; row++)
+                Owner.Store(Pass, Buffers, row);
+        }
+    }
+
+    private struct AbsorbLoop : IParallelLoop
+    {
+        public MultiHeadLatentAttention Owner;
+        public Pass Pass;
+        public AttentionBuffers Buffers;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var head = start; head < end; head++)
+                Owner.Absorb(Pass, Buffers, head, Pass.Compute.Scratch(worker));
+        }
+    }
+
+    private struct AttendLoop : IParallelLoop
+    {
+        public MultiHeadLatentAttention Owner;
+        public Pass Pass;
+        public AttentionBuffers Buffers;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var item = start; item < end; item++)
+                Owner.Attend(Pass, Buffers, item / Owner.HeadGroups, item % Owner.HeadGroups * HeadsPerItem, Pass.Compute.Scratch(worker));
+        }
+    }
+
+    /// <summary>W_UV: each head's weighted latents to its values.</summary>
+    private struct LiftLoop : IParallelLoop
+    {
+        public MultiHeadLatentAttention Owner;
+        public Pass Pass;
+        public AttentionBuffers Buffers;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            var c = Owner._config;
+            for (var head = start; head < end; head++)
+            {
+                var weight = Owner._kvUp.Slice((head * Owner.KvHeadWidth) + c.QkNopeHeadDim, c.VHeadDim);
+                var x = new RowSet(Buffers.LatentOutputs + ((long)head * c.KvLoraRank), (long)c.HeadCount * c.KvLoraRank);
+                var y = new RowSet(Buffers.HeadOutputs + ((long)head * c.VHeadDim), (long)c.HeadCount * c.VHeadDim);
+                Pass.Compute.Kernels.Linear(weight, 0, c.VHeadDim, x, y, Pass.Rows, Pass.Compute.Scratch(worker));
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+namespace Conclave.Model.Kernels;
+
+/// <summary>E4M3FN: sign, four exponent bits (bias 7), three mantissa bits; no infinity, maximum 448, NaN 0x7F and 0xFF.</summary>
+public static unsafe class Fp8
+{
+    /// <summary>Columns that share one activation scale.</summary>
+    public const int ActivationBlock = 128;
+
+    /// <summary>The largest finite value.</summary>
+    public const float MaxValue = 448;
+
+    /// <summary>Exact value of <paramref name="code"/>.</summary>
+    public static float Decode(byte code)
+    {
+        var exponent = (code >> 3) & 15;
+        var mantissa = code & 7;
+        float magnitude;
+        if ((code & 0x7F) == 0x7F)
+            magnitude = float.NaN;
+        else if (exponent == 0)
+            magnitude = mantissa * 0.001953125f;
+        else
+            magnitude = BitConverter.Int32BitsToSingle(((exponent + 120) << 23) | (mantissa << 20));
+        return (code & 0x80) != 0 ? -magnitude : magnitude;
+    }
+
+    /// <summary>The nearest code, ties to even; beyond 448 saturated, NaN stays NaN.</summary>
+    public static byte Encode(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        var sign = (byte)((bits >> 24) & 0x80);
+        var magnitude = MathF.Abs(value);
+        if (float.IsNaN(value))
+            return (byte)(sign | 0x7F);
+        if (magnitude >= MaxValue)
+            return (byte)(sign | 0x7E);
+        if (magnitude < 0.015625f)
+        {
+            // Subnormal codes count 2^-9; adding 1.5 * 2^23 rounds to the nearest integer, ties to even. 8 is the smallest normal code.
+            return (byte)(sign | (int)((magnitude * 512f) + 12582912f - 12582912f));
+        }
+
+        var rounded = (bits & 0x7FFFFFFF) + 0x7FFFF + ((bits >> 20) & 1);
+        return (byte)(sign | Math.Min((rounded >> 20) - (120 << 3), 0x7E));
+    }
+
+    /// <summary>
+    /// Quantizes a row as DeepSeek's FP8 recipe does for activations: every <see cref="ActivationBlock"/> columns share <c>scale = max(|x|, 1e-4) / 448</c>, rounded
+    /// up to a power of two if <paramref name="powerOfTwoScales"/> (ue8m0); codes are those of <c>x / scale</c>.
+    /// </summary>
+    /// <param name="x">Row of <paramref name="count"/> floats.</param>
+    /// <param name="count">Columns.</param>
+    /// <param name="codes">Receives <paramref name="count"/> codes.</param>
+    /// <param name="scales">Receives <c>ceil(count / 128)</c> scales.</param>
+    /// <param name="powerOfTwoScales">Whether scales are powers of two.</param>
+    public static void QuantizeRow(float* x, int count, byte* codes, float* scales, bool powerOfTwoScales)
+    {
+        for (var start = 0; start < count; start += ActivationBlock)
+        {
+            var end = Math.Min(start + ActivationBlock, count);
+            var largest = 1e-4f;
+            for (var i = start; i < end; i++)
+                largest = MathF.Max(largest, MathF.Abs(x[i]));
+            var scale = largest / MaxValue;
+            if (powerOfTwoScales)
+                scale = RoundUpToPowerOfTwo(scale);
+            *scales++ = scale;
+            for (var i = start; i < end; i++)
+                codes[i] = Encode(x[i] / scale);
+        }
+    }
+
+    /// <summary>Codes times scales: the inverse of <see cref="QuantizeRow"/> up to rounding.</summary>
+    public static void DequantizeRow(byte* codes, float* scales, int count, float* x)
+    {
+        for (var i = 0; i < count; i++)
+            x[i] = Decode(codes[i]) * scales[i / ActivationBlock];
+    }
+
+    /// <summary>
+    /// The scaled FP8 product of one quantized row with FP8 weights: for each 128-wide block of the inner dimension the sum of code products (in
+    /// float32), times both scales.
+    /// </summary>
+    public static void ScaledProduct(byte* codes, float* scales, in Weight w, float* y)
+    {
+        for (var o = 0; o < w.Rows; o++)
+        {
+            var row = w.Row(o);
+            var rowScales = w.RowScales(o);
+            var sum = 0f;
+            for (var start = 0; start < w.Columns; start += ActivationBlock)
+            {
+                var block = 0f;
+                for (var i = start; i < Math.Min(start + ActivationBlock, w.Columns); i++)
+                    block = MathF.FusedMultiplyAdd(Decode(codes[i]), Decode(row[i]), block);
+                sum += block * (scales[start / ActivationBlock] * rowScales[start / Weight.BlockSize]);
+            }
+
+            y[o] = sum;
+        }
+    }
+
+    private static float RoundUpToPowerOfTwo(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return BitConverter.UInt32BitsToSingle((bits + 0x7FFFFF) & 0xFF800000);
+    }
+}

@@ -1,0 +1,65 @@
+namespace Conclave.Model.Kernels;
+
+/// <summary>Softmax, whole or block by block over the keys of attention.</summary>
+public static unsafe class Softmax
+{
+    /// <summary>
+    /// Takes one more block of scores into a running softmax: <paramref name="scores"/> times <paramref name="scale"/> become
+    /// <c>e^(s - maximum)</c> of the new running maximum, their sum joins <paramref name="sum"/>. Returns the factor <c>e^(old maximum - new maximum)</c> by
+    /// which what was accumulated before has to be multiplied (exactly 1 when the maximum stays). Start with -infinity and 0.
+    /// </summary>
+    public static float Block<TLanes, TVector>(float* scores, int count, float scale, ref float maximum, ref float sum)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        Elementwise.Scale<TLanes, TVector>(scores, scale, count);
+        var largest = TLanes.Broadcast(maximum);
+        var i = 0;
+        for (; i + Lanes.Count <= count; i += Lanes.Count)
+            largest = TLanes.Max(largest, TLanes.Load(scores + i));
+        var newMaximum = TLanes.MaxLane(largest);
+        for (; i < count; i++)
+            newMaximum = MathF.Max(newMaximum, scores[i]);
+
+        var correction = maximum == newMaximum ? 1f : Exp<TLanes, TVector>(maximum - newMaximum);
+        var subtrahend = TLanes.Broadcast(newMaximum);
+        TVector sums = default;
+        for (i = 0; i + Lanes.Count <= count; i += Lanes.Count)
+        {
+            var e = Elementwise.Exp<TLanes, TVector>(TLanes.Subtract(TLanes.Load(scores + i), subtrahend));
+            TLanes.Store(e, scores + i);
+            sums = TLanes.Add(sums, e);
+        }
+
+        if (i < count)
+        {
+            var e = Elementwise.Exp<TLanes, TVector>(TLanes.Subtract(Lanes.LoadPartial<TLanes, TVector>(scores + i, count - i), subtrahend));
+            Lanes.StorePartial<TLanes, TVector>(e, scores + i, count - i);
+            sums = TLanes.Add(sums, Lanes.LoadPartial<TLanes, TVector>(scores + i, count - i));
+        }
+
+        maximum = newMaximum;
+        sum = MathF.FusedMultiplyAdd(sum, correction, TLanes.Sum(sums));
+        return correction;
+    }
+
+    /// <summary>Softmax of <paramref name="x"/> in place.</summary>
+    public static void Run<TLanes, TVector>(float* x, int count)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        float maximum = float.NegativeInfinity, sum = 0;
+        Block<TLanes, TVector>(x, count, 1, ref maximum, ref sum);
+        for (var i = 0; i < count; i++)
+            x[i] /= sum;
+    }
+
+    private static float Exp<TLanes, TVector>(float x)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        var lanes = stackalloc float[Lanes.Count];
+        TLanes.Store(Elementwise.Exp<TLanes, TVector>(TLanes.Broadcast(x)), lanes);
+        return lanes[0];
+    }
+}
