@@ -33,6 +33,7 @@ public sealed unsafe class Transformer : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
         Checkpoint = checkpoint;
+        MaxRows = maxRows;
         var c = Config = checkpoint.Config;
         KvLayout = KvLayout.For(c);
         _experts = experts;
@@ -50,6 +51,9 @@ public sealed unsafe class Transformer : IDisposable
 
     /// <summary>Shape of the KV pages it reads and writes.</summary>
     public KvLayout KvLayout { get; }
+
+    /// <summary>Most rows of one pass.</summary>
+    public int MaxRows { get; }
 
     /// <summary>Which implementation of the kernels runs, for logs.</summary>
     public KernelTier KernelTier => _compute.Kernels.Tier;

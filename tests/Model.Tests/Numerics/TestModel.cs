@@ -1,0 +1,97 @@
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Experts;
+using Conclave.Model.Kernels;
+
+namespace Conclave.Model.Tests.Numerics;
+
+/// <summary>A checkpoint with everything needed to run it in a test.</summary>
+internal sealed unsafe class TestModel : IDisposable
+{
+    private readonly Arena _pages = new();
+    private readonly WorkerPool _workers;
+    private readonly LocalExpertDispatch _dispatch;
+
+    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1)
+    {
+        var kernels = tier is { } t ? KernelSet.For(t) : KernelSet.Best;
+        Checkpoint = Checkpoint.Open(directory);
+        _workers = new WorkerPool(threads);
+        var experts = ExpertShard.AllOf(Config).ToList();
+        var parts = Enumerable.Range(0, shards).Select(i => new ExpertShard(Checkpoint, experts.Where((_, n) => n % shards == i))).ToList();
+        _dispatch = new LocalExpertDispatch(Config, parts, _workers, kernels);
+        Transformer = new Transformer(Checkpoint, _dispatch, _workers, maxRows, kernels);
+        Batch = new StepBatch(Config, maxRows, maxRows);
+    }
+
+    public Checkpoint Checkpoint { get; }
+
+    public ModelConfig Config => Checkpoint.Config;
+
+    public Transformer Transformer { get; }
+
+    public StepBatch Batch { get; }
+
+    /// <summary>An empty sequence with room for <paramref name="tokens"/>; its pages start as NaN, so that a read of what was never written shows.</summary>
+    public KvPageTable NewSequence(int tokens)
+    {
+        var count = (tokens + KvLayout.PageTokens - 1) / KvLayout.PageTokens;
+        var table = new KvPageTable(count);
+        var floats = Transformer.KvLayout.PageSizeBytes / sizeof(float);
+        for (var i = 0; i < count; i++)
+        {
+            var page = _pages.Floats(floats);
+            new Span<float>(page, (int)floats).Fill(float.NaN);
+            table.Add((nint)page);
+        }
+
+        return table;
+    }
+
+    /// <summary>Runs <paramref name="tokens"/> in chunks; logits (and hidden states) of every row.</summary>
+    public (float[] Logits, float[] Hidden) Run(KvPageTable pages, ReadOnlySpan<int> tokens, int chunk = int.MaxValue)
+    {
+        var logits = new List<float>();
+        var hidden = new List<float>();
+        chunk = Math.Min(chunk, Transformer.MaxRows);
+        for (var start = 0; start < tokens.Length; start += chunk)
+        {
+            Batch.Clear();
+            Batch.Add(pages, tokens.Slice(start, Math.Min(chunk, tokens.Length - start)), LogitRows.All);
+            Transformer.Forward(Batch);
+            for (var i = 0; i < Batch.LogitRowCount; i++)
+            {
+                logits.AddRange(Batch.Logits(i));
+                hidden.AddRange(Batch.Hidden(i));
+            }
+        }
+
+        return ([.. logits], [.. hidden]);
+    }
+
+    /// <summary>Greedy decoding from the logits of the last token; returns the tokens, and the logits that gave them.</summary>
+    public (int[] Tokens, float[] Logits) Decode(KvPageTable pages, ReadOnlySpan<float> lastLogits, int count)
+    {
+        var tokens = new int[count];
+        var all = new List<float>();
+        var logits = lastLogits.ToArray();
+        for (var i = 0; i < count; i++)
+        {
+            all.AddRange(logits);
+            tokens[i] = Array.IndexOf(logits, logits.Max());
+            if (i + 1 < count)
+                logits = Run(pages, [tokens[i]]).Logits;
+        }
+
+        return (tokens, [.. all]);
+    }
+
+    public void Dispose()
+    {
+        Batch.Dispose();
+        Transformer.Dispose();
+        _dispatch.Dispose();
+        _workers.Dispose();
+        Checkpoint.Dispose();
+        _pages.Dispose();
+    }
+}
