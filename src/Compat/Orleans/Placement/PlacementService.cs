@@ -1,0 +1,75 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Runtime.Placement;
+
+namespace Orleans.Runtime;
+
+/// <summary>Finds the silo of a grain: where it lives, or where its class's director wants it.</summary>
+internal sealed class PlacementService(SiloRuntime silo) : IPlacementContext
+{
+    private static readonly PlacementStrategy Default = new RandomPlacement();
+
+    public SiloAddress LocalSilo => silo.Address;
+
+    public SiloStatus LocalSiloStatus => silo.Status;
+
+    public async ValueTask<SiloAddress> LocateAsync(Message request)
+    {
+        GrainAddress? address = await silo.Directory.LookupAsync(request.Target);
+        if (address?.SiloAddress is { } living && (!living.Equals(silo.Address) || silo.Status is SiloStatus.Active or SiloStatus.ShuttingDown)) return living;
+        GrainInterfaceType interfaceType = request.Method is { } method ? GrainInterfaceType.Create(method.Owner.Name) : default;
+        return await PlaceAsync(request.Target, interfaceType, request.Context);
+    }
+
+    /// <exception cref="OrleansException">No silo may hold the grain, or the director picked one that may not.</exception>
+    public async ValueTask<SiloAddress> PlaceAsync(GrainId grainId, GrainInterfaceType interfaceType, Dictionary<string, object>? context)
+    {
+        PlacementStrategy strategy = silo.Catalog.GetClass(grainId.Type).Placement ?? Default;
+        IPlacementDirector director = silo.Services.GetKeyedService<IPlacementDirector>(strategy.GetType())
+            ?? throw new OrleansConfigurationException($"No placement director is registered for {strategy.GetType()}; call AddPlacementDirector on the silo builder.");
+        var target = new PlacementTarget(grainId, context, interfaceType, 0);
+        SiloAddress chosen = await director.OnAddActivation(strategy, target, this);
+        return GetCompatibleSilos(target).Contains(chosen) ? chosen : throw new OrleansException($"The director of {strategy.GetType().Name} picked {chosen} for grain {grainId}, which is not an active silo.");
+    }
+
+    public SiloAddress[] GetCompatibleSilos(PlacementTarget target)
+    {
+        SiloAddress[] silos = [.. silo.Cluster.Membership.Current.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.SiloAddress)];
+        return silos.Length > 0 ? silos : throw new SiloUnavailableException($"No active silo is left for grain {target.GrainIdentity}.");
+    }
+}
+
+/// <summary>Directors of the framework's own strategies.</summary>
+internal sealed class RandomPlacementDirector : IPlacementDirector
+{
+    public Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
+    {
+        SiloAddress[] silos = context.GetCompatibleSilos(target);
+        return Task.FromResult(IPlacementDirector.GetPlacementHint(target.RequestContextData, silos) ?? silos[Random.Shared.Next(silos.Length)]);
+    }
+}
+
+/// <inheritdoc cref="RandomPlacementDirector"/>
+internal sealed class PreferLocalPlacementDirector : IPlacementDirector
+{
+    public Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
+    {
+        SiloAddress[] silos = context.GetCompatibleSilos(target);
+        if (IPlacementDirector.GetPlacementHint(target.RequestContextData, silos) is { } hint) return Task.FromResult(hint);
+        return Task.FromResult(silos.Contains(context.LocalSilo) ? context.LocalSilo : silos[Random.Shared.Next(silos.Length)]);
+    }
+}
+
+/// <inheritdoc cref="RandomPlacementDirector"/>
+internal sealed class HashBasedPlacementDirector : IPlacementDirector
+{
+    public Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
+    {
+        SiloAddress[] silos = context.GetCompatibleSilos(target);
+        if (IPlacementDirector.GetPlacementHint(target.RequestContextData, silos) is { } hint) return Task.FromResult(hint);
+        Array.Sort(silos);
+        // Not GetHashCode, which differs from process to process.
+        ulong hash = 14695981039346656037;
+        foreach (char c in target.GrainIdentity.ToString()) hash = (hash ^ c) * 1099511628211;
+        return Task.FromResult(silos[(int)(hash % (ulong)silos.Length)]);
+    }
+}

@@ -1,0 +1,131 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
+using Orleans.Serialization;
+
+namespace Orleans.Runtime;
+
+/// <summary>Makes calls and awaits their responses: the part that silos and clients have in common.</summary>
+internal abstract class RuntimeClient : IDisposable
+{
+    private readonly ConcurrentDictionary<long, PendingCall> _calls = new();
+    private readonly ITimer _sweeper;
+    private long _lastCallId;
+
+    protected RuntimeClient(SiloAddress address, GrainCatalog catalog, MessagingOptions messaging, TimeProvider clock, ILogger logger)
+    {
+        (Address, Catalog, Messaging, Clock, Logger) = (address, catalog, messaging, clock, logger);
+        Factory = new GrainFactory(this, catalog);
+        Codecs = new CodecProvider(catalog.TypeNames, Factory.GetReference);
+        TimeSpan period = TimeSpan.FromMilliseconds(Math.Clamp(messaging.ResponseTimeout.TotalMilliseconds / 10, 20, 1000));
+        _sweeper = clock.CreateTimer(static state => ((RuntimeClient)state!).Sweep(), this, period, period);
+    }
+
+    /// <summary>Where responses come to.</summary>
+    public SiloAddress Address { get; }
+
+    public GrainCatalog Catalog { get; }
+
+    public CodecProvider Codecs { get; }
+
+    public GrainFactory Factory { get; }
+
+    public MessagingOptions Messaging { get; }
+
+    public TimeProvider Clock { get; }
+
+    public ILogger Logger { get; }
+
+    /// <summary>Calls a grain method for a reference.</summary>
+    public object? Call(GrainProxy target, GrainMethod method, object?[] arguments)
+    {
+        if (method.Returns is StreamShape stream) return stream.Open(this, target.GrainId, method, arguments);
+        PendingCall call = method.Returns.NewCall();
+        CancellationToken token = method.TokenIndex >= 0 ? (CancellationToken)arguments[method.TokenIndex]! : default;
+        var request = new Message { Kind = MessageKind.Request, Target = target.GrainId, Method = method, Context = RequestContext.Export() };
+        Start(call, request, arguments, token);
+        return method.Returns.Wrap(call);
+    }
+
+    /// <summary>Sends a request; the call completes with its response, at the latest with a timeout.</summary>
+    public void Start(PendingCall call, Message request, object?[] arguments, CancellationToken token)
+    {
+        bool oneWay = request.Method is { IsOneWay: true };
+        if (token.IsCancellationRequested)
+        {
+            call.Cancel(token);
+            return;
+        }
+        request.CallId = call.CallId = Interlocked.Increment(ref _lastCallId);
+        request.Sender = Address;
+        request.SetArguments(arguments);
+        call.Request = request;
+        TimeSpan timeout = request.Method?.ResponseTimeout ?? Messaging.ResponseTimeout;
+        call.Deadline = Clock.GetTimestamp() + (long)(timeout.TotalSeconds * Clock.TimestampFrequency);
+        if (!oneWay) _calls[call.CallId] = call;
+        try
+        {
+            Send(request);
+        }
+        catch (Exception e) when (e is SerializerException or OrleansException)
+        {
+            _calls.TryRemove(call.CallId, out _);
+            call.Fail(e);
+            return;
+        }
+        if (oneWay) call.Complete(request.Respond(null, null), Codecs);
+        else call.CancelWith(token, CancelRemote);
+    }
+
+    /// <summary>Completes the call that a response answers.</summary>
+    public void Complete(Message response)
+    {
+        if (_calls.TryRemove(response.CallId, out PendingCall? call)) call.Complete(response, Codecs);
+    }
+
+    /// <summary>Fails the calls whose silo is gone.</summary>
+    public void FailCallsTo(SiloAddress silo)
+    {
+        foreach (PendingCall call in _calls.Values)
+            if (silo.Equals(call.TargetSilo)) Fail(call, new SiloUnavailableException($"Silo {silo} is gone while a call of {call.Request.Method} was under way; its outcome is unknown."));
+    }
+
+    public virtual void Dispose() => _sweeper.Dispose();
+
+    protected abstract void Send(Message request);
+
+    protected abstract void SendCancel(PendingCall call);
+
+    protected Message? FindRequest(long callId) => _calls.TryGetValue(callId, out PendingCall? call) ? call.Request : null;
+
+    protected PendingCall? FindCall(long callId) => _calls.GetValueOrDefault(callId);
+
+    protected void Adopt(PendingCall call)
+    {
+        call.CallId = Interlocked.Increment(ref _lastCallId);
+        _calls[call.CallId] = call;
+    }
+
+    protected void FailAll(Func<PendingCall, Exception> reason)
+    {
+        foreach (PendingCall call in _calls.Values) Fail(call, reason(call));
+    }
+
+    protected virtual void Sweep()
+    {
+        long now = Clock.GetTimestamp();
+        foreach (PendingCall call in _calls.Values)
+        {
+            if (call.Deadline > now) continue;
+            bool failed = Fail(call, new TimeoutException($"No response to {call.Request.Method} of grain {call.Request.Target} in time; its outcome is unknown."));
+            if (failed && Messaging.CancelRequestOnTimeout) SendCancel(call);
+        }
+    }
+
+    private bool Fail(PendingCall call, Exception exception) => _calls.TryRemove(call.CallId, out _) && call.Fail(exception);
+
+    private void CancelRemote(PendingCall call)
+    {
+        if (_calls.TryRemove(call.CallId, out _)) SendCancel(call);
+    }
+}

@@ -1,0 +1,16 @@
+using Microsoft.Extensions.Logging;
+
+namespace Orleans.Runtime;
+
+/// <summary>What silos and clients log.</summary>
+internal static partial class RuntimeLogs
+{
+    [LoggerMessage(LogLevel.Error, "{Address} received bytes that are no message")]
+    public static partial void BadFrame(this ILogger logger, SiloAddress address, Exception exception);
+
+    [LoggerMessage(LogLevel.Warning, "Silo {Silo} stopped before its {Count} grains were deactivated")]
+    public static partial void StopCut(this ILogger logger, SiloAddress silo, int count);
+
+    [LoggerMessage(LogLevel.Error, "Silo {Silo} was declared dead by another one; it stops")]
+    public static partial void DeclaredDead(this ILogger logger, SiloAddress silo);
+}
