@@ -1,0 +1,47 @@
+using System.CommandLine;
+using Conclave.Cli.Commands;
+using Conclave.Engine;
+
+namespace Conclave.Cli;
+
+/// <summary>The command tree, exit codes (0 done, 1 the work failed, 2 bad usage) and how errors are shown: one readable line on stderr.</summary>
+internal static class CommandLine
+{
+    public const int Done = 0, Failed = 1, BadUsage = 2;
+
+    private static readonly Option<bool> Verbose = new("--verbose") { Description = "Show the stack of an error", Recursive = true };
+
+    public static async Task<int> Run(string[] args)
+    {
+        ParseResult parsed = Root().Parse(args);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync($"conclave: {error.Message}");
+            await Console.Error.WriteLineAsync($"conclave: see 'conclave {parsed.CommandResult.Command.Name} --help'".Replace(" conclave --help", " --help", StringComparison.Ordinal));
+            return BadUsage;
+        }
+
+        try
+        {
+            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        }
+        catch (OperationCanceledException)
+        {
+            return Failed;
+        }
+        catch (Exception e)
+        {
+            await Console.Error.WriteLineAsync(parsed.GetValue(Verbose) ? $"conclave: {e}" : $"conclave: {e.Message.ReplaceLineEndings(" ")}");
+            return IsUsage(e) ? BadUsage : Failed;
+        }
+    }
+
+    private static RootCommand Root() => new("Serves DeepSeek-V3-family models from a cluster.")
+    {
+        ServeCommand.Create(),
+        Verbose,
+    };
+
+    /// <summary>What the user typed is wrong, rather than the work.</summary>
+    private static bool IsUsage(Exception e) => e is ArgumentException and not ArgumentNullException or OperatingException { Error: OperatingError.InvalidRequest };
+}

@@ -1,0 +1,68 @@
+using System.CommandLine;
+using System.Globalization;
+using Conclave.Engine;
+using Conclave.Model.Chat;
+using Conclave.Silo;
+
+namespace Conclave.Cli;
+
+/// <summary>The options that every command with a running model shares.</summary>
+internal sealed class ModelOptions
+{
+    public Option<string?> Model { get; } = new("--model") { Description = "Checkpoint directory (default: the bundled demo model)", HelpName = "DIR" };
+
+    public Option<int> Threads { get; } = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
+
+    public Option<int> MaxBatch { get; } = new("--max-batch") { Description = "Most sequences in one step", DefaultValueFactory = _ => 32 };
+
+    public Option<string> KvMemory { get; } = new("--kv-memory") { Description = "Memory for KV pages, such as 512M or 8G", DefaultValueFactory = _ => "1G", HelpName = "SIZE" };
+
+    public Option<string?> ChatFormat { get; } = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
+
+    public void AddTo(Command command)
+    {
+        command.Add(Model);
+        command.Add(Threads);
+        command.Add(MaxBatch);
+        command.Add(KvMemory);
+        command.Add(ChatFormat);
+    }
+
+    /// <summary>The checkpoint's directory.</summary>
+    public string Directory(ParseResult parsed) => parsed.GetValue(Model) ?? DemoModel.Find();
+
+    /// <summary>The silo of a single process; its cluster ports are free ones, so that several can run side by side.</summary>
+    public SiloOptions Silo(ParseResult parsed) => new()
+    {
+        ModelDirectory = Directory(parsed),
+        Threads = parsed.GetValue(Threads),
+        SiloPort = ServeHost.FreePort(),
+        GatewayPort = ServeHost.FreePort(),
+        ClusterId = $"serve-{Environment.ProcessId}",
+        Engine = new EngineOptions { MaxBatch = parsed.GetValue(MaxBatch), MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)), KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!) },
+    };
+
+    /// <summary>The forced chat format, if any.</summary>
+    public ChatVariant? Variant(ParseResult parsed)
+    {
+        try
+        {
+            return parsed.GetValue(ChatFormat) is { } name ? ChatVariants.Parse(name) : null;
+        }
+        catch (FormatException e)
+        {
+            throw new ArgumentException($"--chat-format: {e.Message}");
+        }
+    }
+
+    /// <summary>Reads a size such as <c>512M</c>, <c>8G</c> or a number of bytes.</summary>
+    /// <exception cref="ArgumentException">It is none.</exception>
+    public static long SizeBytes(string option, string text)
+    {
+        int shift = char.ToUpperInvariant(text.LastOrDefault()) switch { 'K' => 10, 'M' => 20, 'G' => 30, 'T' => 40, _ => 0 };
+        string digits = shift == 0 ? text : text[..^1];
+        return long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number > 0 && number <= long.MaxValue >> shift
+            ? number << shift
+            : throw new ArgumentException($"{option}: '{text}' is not a size; write bytes, or a number with K, M, G or T");
+    }
+}

@@ -1,0 +1,32 @@
+using System.Net;
+using System.Net.Sockets;
+using Conclave.Gateway;
+using Conclave.Silo;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Logging;
+
+namespace Conclave.Cli;
+
+/// <summary>Silo and gateway in one process.</summary>
+internal static class ServeHost
+{
+    /// <summary>A host that is ready to be started.</summary>
+    public static WebApplication Build(SiloOptions silo, GatewayOptions gateway, LogLevel logLevel)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
+        builder.AddConclaveSilo(silo);
+        builder.AddConclaveGateway(gateway);
+        WebApplication app = builder.Build();
+        app.MapConclaveGateway();
+        return app;
+    }
+
+    /// <summary>A port of the loopback address that nobody uses now.</summary>
+    public static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}

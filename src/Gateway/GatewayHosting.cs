@@ -1,0 +1,78 @@
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using Conclave.Gateway.Completions;
+using Conclave.Gateway.Grpc;
+using Conclave.Gateway.Http;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace Conclave.Gateway;
+
+/// <summary>Wires a gateway into a web host. It needs an Orleans client or silo in the same host.</summary>
+public static class GatewayHosting
+{
+    /// <summary>Adds Kestrel's endpoints and the gateway's services.</summary>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public static WebApplicationBuilder AddConclaveGateway(this WebApplicationBuilder builder, GatewayOptions options)
+    {
+        options.Validate();
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options));
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(options);
+        builder.Services.AddSingleton<ServedModel>();
+        builder.Services.AddSingleton<RankDirectory>();
+        builder.Services.AddSingleton<CompletionBuilder>();
+        builder.Services.AddSingleton<CompletionRunner>();
+        builder.Services.AddSingleton<ChatEndpoint>();
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.MaxReceiveMessageSize = (int)Math.Min(options.MaxRequestSizeBytes, int.MaxValue);
+            grpc.ResponseCompressionAlgorithm = "gzip";
+            grpc.Interceptors.Add<ErrorInterceptor>();
+        });
+        builder.Services.AddGrpcHealthChecks();
+        builder.Services.AddGrpcReflection();
+        builder.Services.AddHealthChecks();
+        return builder;
+    }
+
+    /// <summary>Maps the HTTP API (each path also under <c>/v1</c> and <c>/beta</c>), health and the gRPC services.</summary>
+    public static WebApplication MapConclaveGateway(this WebApplication app)
+    {
+        app.UseMiddleware<ErrorMiddleware>();
+        foreach (string prefix in new[] { "", "/v1", "/beta" })
+        {
+            app.MapPost($"{prefix}/chat/completions", (HttpContext context, ChatEndpoint chat) => chat.Handle(context));
+            app.MapGet($"{prefix}/models", (HttpContext context, ServedModel served) => ModelsEndpoint.Handle(context, served));
+        }
+
+        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false });
+        app.MapHealthChecks("/health/ready");
+        app.MapGrpcService<InferenceService>();
+        app.MapGrpcHealthChecksService();
+        app.MapGrpcReflectionService();
+        return app;
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, GatewayOptions options)
+    {
+        kestrel.Limits.MaxRequestBodySize = options.MaxRequestSizeBytes;
+        kestrel.AddServerHeader = false;
+        // Cleartext HTTP/2 cannot be told from HTTP/1.1 on one port, so gRPC without TLS has its own.
+        kestrel.Listen(options.Listen, endpoint => endpoint.Protocols = HttpProtocols.Http1);
+        if (options.GrpcListen is { } grpc) kestrel.Listen(grpc, endpoint => endpoint.Protocols = HttpProtocols.Http2);
+        if (options.TlsListen is not { } tls) return;
+        X509Certificate2 certificate = X509Certificate2.CreateFromPemFile(options.TlsCertificatePath!, options.TlsKeyPath);
+        kestrel.Listen(tls, endpoint =>
+        {
+            endpoint.Protocols = HttpProtocols.Http1AndHttp2;
+            endpoint.UseHttps(certificate);
+        });
+    }
+}

@@ -1,0 +1,146 @@
+using System.Text.Json;
+using Conclave.Engine;
+using Conclave.Gateway.Completions;
+using Conclave.Model.Chat;
+
+namespace Conclave.Gateway.Http;
+
+/// <summary>The body of <c>POST /chat/completions</c>, read strictly: a field of the wrong type is an error that names it, unknown fields are ignored.</summary>
+internal sealed record ChatCompletionRequest
+{
+    private const int MaxTools = 128;
+
+    public required string Model { get; init; }
+
+    public required ChatRequest Chat { get; init; }
+
+    public required SamplingWishes Sampling { get; init; }
+
+    public bool Stream { get; init; }
+
+    /// <summary><c>stream_options.include_usage</c>.</summary>
+    public bool IncludeUsage { get; init; }
+
+    /// <summary>Reads a parsed body.</summary>
+    /// <exception cref="ChatFormatException">A field is missing or of the wrong type.</exception>
+    /// <exception cref="OperatingException">A value is not allowed, or the model is not served.</exception>
+    public static ChatCompletionRequest Read(JsonElement body, ServedModel served)
+    {
+        JsonField root = new JsonField(body, "").RequireObject();
+        string model = root.Required("model").String();
+        if (!served.Serves(model)) throw new OperatingException(OperatingError.UnknownModel, "Model Not Exist");
+        bool thinking = Thinking(root) ?? served.ThinksByDefault(model);
+        bool stream = root["stream"]?.Bool() ?? false;
+        JsonField? options = root["stream_options"]?.RequireObject();
+        if (options is not null && !stream) throw Invalid("stream_options: is allowed only with \"stream\": true");
+        var request = new ChatCompletionRequest
+        {
+            Model = model,
+            Chat = ReadChat(root, thinking && served.Format.SupportsThinking),
+            Sampling = ReadSampling(root, thinking),
+            Stream = stream,
+            IncludeUsage = options?["include_usage"]?.Bool() ?? false,
+        };
+        return request;
+    }
+
+    private static ChatRequest ReadChat(JsonField root, bool thinking)
+    {
+        IReadOnlyList<ChatMessage> messages = ChatJson.ReadMessages(root.Required("messages").Value);
+        if (messages.Count == 0) throw Invalid("messages: must hold at least one message");
+        if (messages.Any(m => m.Role == ChatRole.Developer)) throw Invalid("messages: the role 'developer' is not accepted; use 'system'");
+        if (messages[^1] is { Role: ChatRole.Assistant, Prefix: false })
+            throw Invalid("The last message must be a user or tool message, or an assistant message with prefix mode on (\"prefix\": true)");
+        JsonElement? format = ReadResponseFormat(root, messages);
+        return new ChatRequest
+        {
+            Messages = messages,
+            Tools = ReadTools(root),
+            ResponseFormat = format,
+            Thinking = thinking,
+            AddGenerationPrompt = !messages[^1].Prefix,
+        };
+    }
+
+    private static IReadOnlyList<ToolDefinition>? ReadTools(JsonField root)
+    {
+        IReadOnlyList<ToolDefinition>? tools = root["tools"] is { } field ? ChatJson.ReadTools(field.Value) : null;
+        if (tools is { Count: > MaxTools }) throw Invalid($"tools: {tools.Count} are too many; at most {MaxTools} are allowed");
+        foreach (ToolDefinition tool in tools ?? [])
+            if (tool.Name.Length is 0 or > 64 || !tool.Name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))
+                throw Invalid($"tools: '{tool.Name}' is not a function name; it takes 1 to 64 letters, digits, '_' or '-'");
+        if (root["tool_choice"] is not { } choice) return tools;
+        if (choice.Value.ValueKind == JsonValueKind.String)
+            return choice.String() switch
+            {
+                "none" => null,
+                "auto" => tools,
+                "required" => throw Invalid("tool_choice: 'required' needs constrained decoding, which this server does not offer yet; use 'auto'"),
+                _ => throw choice.Error("must be 'none', 'auto', 'required' or an object that names a function"),
+            };
+        string name = choice.RequireObject().Required("function").RequireObject().Required("name").String();
+        return tools?.FirstOrDefault(t => t.Name == name) is { } named ? [named] : throw Invalid($"tool_choice: no tool is named '{name}'");
+    }
+
+    private static JsonElement? ReadResponseFormat(JsonField root, IReadOnlyList<ChatMessage> messages)
+    {
+        if (root["response_format"]?.RequireObject() is not { } format) return null;
+        JsonField type = format.Required("type");
+        switch (type.String())
+        {
+            case "text":
+                return null;
+            case "json_object":
+                if (messages.Any(m => (m.Content ?? "").Contains("json", StringComparison.OrdinalIgnoreCase))) return format.Value;
+                throw Invalid("Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'.");
+            case "json_schema":
+                throw Invalid("This response_format type is unavailable now");
+            default:
+                throw type.Error("must be 'text' or 'json_object'");
+        }
+    }
+
+    private static SamplingWishes ReadSampling(JsonField root, bool thinking)
+    {
+        bool logprobs = root["logprobs"]?.Bool() ?? false;
+        long? top = root["top_logprobs"]?.Integer();
+        if (top is < 0 or > 20) throw Invalid($"top_logprobs: {top} is out of range; it must be 0 to 20");
+        if (top is not null && !logprobs) throw Invalid("top_logprobs: needs \"logprobs\": true");
+        if (thinking && logprobs) throw Invalid("logprobs: is not supported in thinking mode");
+        return new SamplingWishes
+        {
+            Temperature = root["temperature"]?.Number(),
+            TopP = root["top_p"]?.Number(),
+            FrequencyPenalty = root["frequency_penalty"]?.Number(),
+            PresencePenalty = root["presence_penalty"]?.Number(),
+            Seed = root["seed"]?.Integer() is { } seed ? unchecked((ulong)seed) : null,
+            MaxTokens = (root["max_tokens"] ?? root["max_completion_tokens"])?.Integer(),
+            Stop = ReadStop(root["stop"]),
+            TopLogprobs = logprobs ? (int)(top ?? 0) : null,
+        };
+    }
+
+    private static IReadOnlyList<string> ReadStop(JsonField? stop) => stop switch
+    {
+        null => [],
+        { Value.ValueKind: JsonValueKind.String } one => [one.String()],
+        { Value.ValueKind: JsonValueKind.Array } list when list.Value.GetArrayLength() > CompletionBuilder.MaxStops =>
+            throw Invalid($"stop: {list.Value.GetArrayLength()} texts are too many; at most {CompletionBuilder.MaxStops} are allowed"),
+        { Value.ValueKind: JsonValueKind.Array } list => [.. list.Items().Select(item => item.String())],
+        { } other => throw other.Error("must be a string or a list of strings"),
+    };
+
+    private static bool? Thinking(JsonField root)
+    {
+        if (root["thinking"]?.RequireObject() is not { } thinking) return null;
+        JsonField type = thinking.Required("type");
+        return type.String() switch
+        {
+            "enabled" => true,
+            "disabled" => false,
+            _ => throw type.Error("must be 'enabled' or 'disabled'"),
+        };
+    }
+
+    private static OperatingException Invalid(string message) => new(OperatingError.InvalidRequest, message);
+}

@@ -1,0 +1,190 @@
+using System.Text;
+using System.Text.Json;
+using Conclave.Gateway.Completions;
+using Conclave.Model.Chat;
+
+namespace Conclave.Gateway.Http;
+
+/// <summary>Writes the JSON of one chat answer, whole or in chunks: same id, creation time and model throughout.</summary>
+internal sealed class ChatResponseWriter(ServedModel served, string model, DateTimeOffset now, bool thinking, bool logprobs)
+{
+    private readonly string _id = Guid.NewGuid().ToString();
+
+    /// <summary>Identifies the model and the format, as <c>system_fingerprint</c>.</summary>
+    private string Fingerprint => $"fp_{served.Name}_{ChatVariants.NameOf(served.Format.Variant)}";
+
+    /// <summary>The first chunk: the role, and which text comes first.</summary>
+    public void WriteFirst(Utf8JsonWriter json) => WriteChunk(json, delta =>
+    {
+        delta.WriteString("role", "assistant");
+        if (thinking) WriteText(delta, ChatDeltaKind.Reasoning, "");
+        else delta.WriteString("content", "");
+    });
+
+    /// <summary>One delta; <paramref name="tokens"/> are those that made it complete.</summary>
+    public void WriteDelta(Utf8JsonWriter json, ChatDelta delta, IReadOnlyList<TokenLogprob>? tokens) => WriteChunk(json, body =>
+    {
+        if (delta.Kind != ChatDeltaKind.ToolCall) WriteText(body, delta.Kind, delta.Text);
+        else WriteCalls(body, [delta]);
+    }, tokens);
+
+    /// <summary>The chunk that ends the message; <paramref name="usage"/> is null if the client wants it in a chunk of its own.</summary>
+    public void WriteEnd(Utf8JsonWriter json, CompletionEnd end, CompletionUsage? usage) =>
+        WriteChunk(json, delta => delta.WriteString("content", ""), end: end, usage: usage);
+
+    /// <summary>The extra chunk with the usage of the whole request.</summary>
+    public void WriteUsageChunk(Utf8JsonWriter json, CompletionUsage usage)
+    {
+        WriteHead(json, "chat.completion.chunk");
+        json.WriteStartArray("choices");
+        json.WriteEndArray();
+        WriteUsage(json, usage);
+        json.WriteEndObject();
+    }
+
+    /// <summary>The whole answer.</summary>
+    public void WriteWhole(Utf8JsonWriter json, IReadOnlyList<ChatDelta> deltas, IReadOnlyList<TokenLogprob> tokens, CompletionEvent.Finished finished)
+    {
+        WriteHead(json, "chat.completion");
+        json.WriteStartArray("choices");
+        json.WriteStartObject();
+        json.WriteNumber("index", 0);
+        json.WriteStartObject("message");
+        json.WriteString("role", "assistant");
+        json.WriteString("content", Join(deltas, ChatDeltaKind.Content));
+        if (thinking) json.WriteString("reasoning_content", Join(deltas, ChatDeltaKind.Reasoning));
+        ChatDelta[] calls = [.. deltas.Where(d => d.Kind == ChatDeltaKind.ToolCall)];
+        if (calls.Length > 0) WriteCalls(json, calls);
+        json.WriteEndObject();
+        WriteLogprobs(json, logprobs ? tokens : null);
+        json.WriteString("finish_reason", Name(finished.End));
+        json.WriteEndObject();
+        json.WriteEndArray();
+        WriteUsage(json, finished.Usage);
+        json.WriteEndObject();
+    }
+
+    private void WriteChunk(
+        Utf8JsonWriter json, Action<Utf8JsonWriter> writeDelta, IReadOnlyList<TokenLogprob>? tokens = null, CompletionEnd? end = null, CompletionUsage? usage = null)
+    {
+        WriteHead(json, "chat.completion.chunk");
+        json.WriteStartArray("choices");
+        json.WriteStartObject();
+        json.WriteNumber("index", 0);
+        json.WriteStartObject("delta");
+        writeDelta(json);
+        json.WriteEndObject();
+        WriteLogprobs(json, logprobs ? tokens : null);
+        if (end is { } reason) json.WriteString("finish_reason", Name(reason));
+        else json.WriteNull("finish_reason");
+        json.WriteEndObject();
+        json.WriteEndArray();
+        if (usage is not null) WriteUsage(json, usage);
+        else json.WriteNull("usage");
+        json.WriteEndObject();
+    }
+
+    private void WriteHead(Utf8JsonWriter json, string kind)
+    {
+        json.WriteStartObject();
+        json.WriteString("id", _id);
+        json.WriteString("object", kind);
+        json.WriteNumber("created", now.ToUnixTimeSeconds());
+        json.WriteString("model", model);
+        json.WriteString("system_fingerprint", Fingerprint);
+    }
+
+    private void WriteText(Utf8JsonWriter json, ChatDeltaKind kind, string text)
+    {
+        bool reasoning = kind == ChatDeltaKind.Reasoning;
+        if (reasoning) json.WriteNull("content");
+        else json.WriteString("content", text);
+        if (reasoning) json.WriteString("reasoning_content", text);
+        else if (thinking) json.WriteNull("reasoning_content");
+    }
+
+    private void WriteCalls(Utf8JsonWriter json, IReadOnlyList<ChatDelta> calls)
+    {
+        json.WriteStartArray("tool_calls");
+        foreach (ChatDelta call in calls)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("index", call.CallIndex);
+            json.WriteString("id", ToolCallIds.New(call.CallIndex));
+            json.WriteString("type", "function");
+            json.WriteStartObject("function");
+            json.WriteString("name", call.CallName);
+            json.WriteString("arguments", call.Text);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    private void WriteLogprobs(Utf8JsonWriter json, IReadOnlyList<TokenLogprob>? tokens)
+    {
+        if (tokens is null)
+        {
+            json.WriteNull("logprobs");
+            return;
+        }
+
+        json.WriteStartObject("logprobs");
+        json.WriteStartArray("content");
+        foreach (TokenLogprob token in tokens)
+        {
+            json.WriteStartObject();
+            WriteToken(json, token.Id, token.Logprob);
+            json.WriteStartArray("top_logprobs");
+            foreach ((int id, float logprob) in token.Top)
+            {
+                json.WriteStartObject();
+                WriteToken(json, id, logprob);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private void WriteToken(Utf8JsonWriter json, int id, float logprob)
+    {
+        ReadOnlySpan<byte> bytes = served.Tokenizer.TokenBytes(id);
+        json.WriteString("token", Encoding.UTF8.GetString(bytes));
+        json.WriteNumber("logprob", logprob);
+        json.WriteStartArray("bytes");
+        foreach (byte b in bytes) json.WriteNumberValue(b);
+        json.WriteEndArray();
+    }
+
+    private static void WriteUsage(Utf8JsonWriter json, CompletionUsage usage)
+    {
+        json.WriteStartObject("usage");
+        json.WriteNumber("prompt_tokens", usage.PromptTokens);
+        json.WriteNumber("completion_tokens", usage.CompletionTokens);
+        json.WriteNumber("total_tokens", usage.PromptTokens + usage.CompletionTokens);
+        json.WriteStartObject("prompt_tokens_details");
+        json.WriteNumber("cached_tokens", usage.CachedTokens);
+        json.WriteEndObject();
+        json.WriteStartObject("completion_tokens_details");
+        json.WriteNumber("reasoning_tokens", usage.ReasoningTokens);
+        json.WriteEndObject();
+        json.WriteNumber("prompt_cache_hit_tokens", usage.CachedTokens);
+        json.WriteNumber("prompt_cache_miss_tokens", usage.PromptTokens - usage.CachedTokens);
+        json.WriteEndObject();
+    }
+
+    private static string Join(IReadOnlyList<ChatDelta> deltas, ChatDeltaKind kind) => string.Concat(deltas.Where(d => d.Kind == kind).Select(d => d.Text));
+
+    private static string Name(CompletionEnd end) => end switch
+    {
+        CompletionEnd.ToolCalls => "tool_calls",
+        CompletionEnd.Length => "length",
+        _ => "stop",
+    };
+}

@@ -1,0 +1,57 @@
+using System.Buffers;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Unicode;
+using Conclave.Engine;
+using Microsoft.AspNetCore.Http;
+
+namespace Conclave.Gateway.Http;
+
+/// <summary>JSON bodies in and out.</summary>
+internal static class JsonBody
+{
+    private static readonly JsonDocumentOptions ReadOptions = new() { MaxDepth = 128 };
+
+    /// <summary>Text as it is, non-ASCII included: clients show it, no browser interprets it.</summary>
+    public static readonly JsonWriterOptions WriteOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>Reads and parses the whole body.</summary>
+    /// <exception cref="OperatingException">It is not valid UTF-8 or not JSON.</exception>
+    public static async Task<JsonDocument> Read(HttpRequest request, CancellationToken cancellationToken)
+    {
+        using var body = new MemoryStream((int)Math.Min(request.ContentLength ?? 0, 1 << 20));
+        await request.Body.CopyToAsync(body, cancellationToken);
+        return Parse(body.GetBuffer().AsMemory(0, (int)body.Length));
+    }
+
+    /// <summary>Answers with one JSON value, compact.</summary>
+    public static async Task Respond(HttpResponse response, Action<Utf8JsonWriter> write)
+    {
+        response.ContentType = "application/json";
+        await response.Body.WriteAsync(Bytes(write), response.HttpContext.RequestAborted);
+    }
+
+    /// <summary>One JSON value, compact.</summary>
+    public static ReadOnlyMemory<byte> Bytes(Action<Utf8JsonWriter> write)
+    {
+        var buffer = new ArrayBufferWriter<byte>(512);
+        using (var json = new Utf8JsonWriter(buffer, WriteOptions)) write(json);
+        return buffer.WrittenMemory;
+    }
+
+    private static JsonDocument Parse(ReadOnlyMemory<byte> body)
+    {
+        if (!Utf8.IsValid(body.Span)) throw Malformed("it is not valid UTF-8");
+        try
+        {
+            return JsonDocument.Parse(body, ReadOptions);
+        }
+        catch (JsonException e)
+        {
+            throw Malformed($"malformed JSON at line {e.LineNumber + 1} column {e.BytePositionInLine + 1}");
+        }
+    }
+
+    private static OperatingException Malformed(string why) =>
+        new(OperatingError.InvalidRequest, $"Failed to deserialize the JSON body into the target type: {why}");
+}

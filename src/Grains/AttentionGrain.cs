@@ -1,0 +1,43 @@
+using Conclave.Engine;
+using Orleans;
+using Orleans.Runtime;
+
+namespace Conclave.Grains;
+
+/// <summary>Owns one sequence on its rank.</summary>
+[SiloPlacement]
+public sealed class AttentionGrain(Rank rank) : Grain, IAttentionGrain
+{
+    private Guid? _sequenceId;
+
+    /// <inheritdoc/>
+    public Task Open(GenerateCommand command)
+    {
+        try
+        {
+            rank.Open(command);
+            _sequenceId = command.SequenceId;
+            return Task.CompletedTask;
+        }
+        catch (OperatingException e)
+        {
+            throw new ClusterException(e.Error, e.Message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task Close()
+    {
+        if (_sequenceId is { } id) rank.Close(id);
+        _sequenceId = null;
+        DeactivateOnIdle();
+        return Task.CompletedTask;
+    }
+
+    /// <summary>A grain that goes takes its pages with it.</summary>
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        if (_sequenceId is { } id) rank.Close(id);
+        return Task.CompletedTask;
+    }
+}

@@ -1,0 +1,131 @@
+using Conclave.Engine;
+using Orleans;
+using Orleans.Concurrency;
+
+namespace Conclave.Grains;
+
+/// <summary>
+/// One rank: the front of one attention silo's engine. Its key is <see cref="SiloKey"/> of that silo, where its placement pins it.
+/// </summary>
+[Alias("conclave.IGatewayGrain")]
+public interface IGatewayGrain : IGrainWithStringKey
+{
+    /// <summary>
+    /// Generates one sequence. Chunks arrive in order as steps produce them; the last one carries the finish reason. Ask for it with
+    /// <c>WithBatchSize(1)</c>, since batches count elements. Disposing the enumerator frees the sequence at once.
+    /// </summary>
+    /// <exception cref="ClusterException">The request is refused or the rank failed.</exception>
+    [Alias("Generate")]
+    IAsyncEnumerable<TokenChunk> Generate(GenerateCommand command, CancellationToken cancellationToken);
+
+    /// <summary>What the rank is doing.</summary>
+    [AlwaysInterleave, Alias("Status")]
+    Task<RankStatus> Status();
+}
+
+/// <summary>One sequence to generate: tokens in, tokens out; text, formats and tools are the gateway's business.</summary>
+[GenerateSerializer, Immutable, Alias("conclave.GenerateCommand")]
+public sealed record GenerateCommand
+{
+    /// <summary>Names the sequence in the whole cluster.</summary>
+    [Id(0)] public required Guid SequenceId { get; init; }
+
+    /// <summary>Prompt tokens, at least one.</summary>
+    [Id(1)] public required int[] PromptIds { get; init; }
+
+    /// <summary>Most tokens to generate, at least 1.</summary>
+    [Id(2)] public required int MaxTokens { get; init; }
+
+    /// <summary>Tokens that end the sequence; they are not reported.</summary>
+    [Id(3)] public required int[] StopTokenIds { get; init; }
+
+    /// <summary>0 (greedy) to 2.</summary>
+    [Id(4)] public float Temperature { get; init; } = 1;
+
+    /// <summary>Above 0 to 1.</summary>
+    [Id(5)] public float TopP { get; init; } = 1;
+
+    /// <summary>-2 to 2.</summary>
+    [Id(6)] public float FrequencyPenalty { get; init; }
+
+    /// <summary>-2 to 2.</summary>
+    [Id(7)] public float PresencePenalty { get; init; }
+
+    /// <summary>Key of the sampler's generator.</summary>
+    [Id(8)] public ulong Seed { get; init; }
+
+    /// <summary>Alternatives with each token, 0 to 20; -1 for no log probabilities.</summary>
+    [Id(9)] public int TopLogprobs { get; init; } = -1;
+
+    /// <summary>The same as the engine takes it.</summary>
+    public GenerationRequest ToRequest() => new()
+    {
+        PromptIds = PromptIds,
+        MaxTokens = MaxTokens,
+        StopTokenIds = StopTokenIds,
+        Sampling = new SamplingParameters
+        {
+            Temperature = Temperature,
+            TopP = TopP,
+            FrequencyPenalty = FrequencyPenalty,
+            PresencePenalty = PresencePenalty,
+            Seed = Seed,
+            TopLogprobs = TopLogprobs,
+        },
+    };
+}
+
+/// <summary>Consecutive tokens of one sequence: all that were ready when the rank looked.</summary>
+[GenerateSerializer, Immutable, Alias("conclave.TokenChunk")]
+public sealed record TokenChunk
+{
+    /// <summary>Index of the first token among the generated ones: a gap or a repeat would be a fault.</summary>
+    [Id(0)] public required int Position { get; init; }
+
+    /// <summary>Token ids, possibly none in the last chunk.</summary>
+    [Id(1)] public required int[] Ids { get; init; }
+
+    /// <summary>One natural log probability per token; null if not asked for.</summary>
+    [Id(2)] public float[]? Logprobs { get; init; }
+
+    /// <summary>Alternatives per token <c>[Ids.Length][TopLogprobs]</c>, highest first; null if not asked for.</summary>
+    [Id(3)] public int[][]? TopIds { get; init; }
+
+    /// <summary>Log probabilities of <see cref="TopIds"/>.</summary>
+    [Id(4)] public float[][]? TopIdLogprobs { get; init; }
+
+    /// <summary>Prompt tokens that came from the prefix cache; the same in every chunk.</summary>
+    [Id(5)] public int CachedTokens { get; init; }
+
+    /// <summary><see cref="FinishReason"/> as a number, 0 in all chunks but the last. Numbers, so that the engine need not know Orleans.</summary>
+    [Id(6)] public int FinishCode { get; init; }
+
+    /// <summary>Why the sequence ended; <see cref="FinishReason.None"/> in all chunks but the last.</summary>
+    public FinishReason FinishReason => (FinishReason)FinishCode;
+}
+
+/// <summary>What a rank is doing.</summary>
+[GenerateSerializer, Immutable, Alias("conclave.RankStatus")]
+public sealed record RankStatus
+{
+    /// <summary>Sequences in the batch.</summary>
+    [Id(0)] public int Running { get; init; }
+
+    /// <summary>Sequences that wait for room.</summary>
+    [Id(1)] public int Waiting { get; init; }
+
+    /// <summary>KV pages held by sequences.</summary>
+    [Id(2)] public int PagesInUse { get; init; }
+
+    /// <summary>KV pages in all.</summary>
+    [Id(3)] public int PagesTotal { get; init; }
+
+    /// <summary>Prompt tokens computed since the start.</summary>
+    [Id(4)] public long PromptTokens { get; init; }
+
+    /// <summary>Tokens generated since the start.</summary>
+    [Id(5)] public long GeneratedTokens { get; init; }
+
+    /// <summary>Why the rank cannot serve; null while it can.</summary>
+    [Id(6)] public string? Fault { get; init; }
+}

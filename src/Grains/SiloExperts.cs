@@ -1,0 +1,39 @@
+using System.Collections.Concurrent;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Experts;
+
+namespace Conclave.Grains;
+
+/// <summary>
+/// The experts that a silo's slots hold, and the rank's way to them. Shard grains put weights in, the step loop reads an immutable
+/// dispatcher that is swapped as a whole when the map changes.
+/// </summary>
+public sealed class SiloExperts(Checkpoint checkpoint, WorkerPool workers) : IExpertDispatch
+{
+    private readonly ConcurrentDictionary<string, ExpertShard> _shards = new();
+    private volatile LocalExpertDispatch? _dispatch;
+
+    /// <summary>Binds the weights of a slot, in place of what it held.</summary>
+    /// <exception cref="CheckpointException">The checkpoint lacks one of the experts.</exception>
+    public void Hold(string slotKey, ShardLoad load) =>
+        _shards[slotKey] = new ExpertShard(checkpoint, load.Layers.Zip(load.Experts, (layer, expert) => (layer, expert)));
+
+    /// <summary>Answers from now on by <paramref name="map"/>, whose slots have acknowledged.</summary>
+    /// <exception cref="InvalidOperationException">A slot of the map is not held here.</exception>
+    public void Use(ExpertMap map)
+    {
+        ExpertShard[] shards = [.. map.SlotKeys.Select(key => _shards.TryGetValue(key, out ExpertShard? shard)
+            ? shard
+            : throw new InvalidOperationException($"slot {key} of map version {map.Version} is not held by this silo"))];
+        _dispatch = new LocalExpertDispatch(checkpoint.Config, shards, workers);
+    }
+
+    /// <inheritdoc/>
+    public void Begin(int layer, in RoutedRows rows) => Dispatch.Begin(layer, rows);
+
+    /// <inheritdoc/>
+    public void Complete(int layer, in RoutedRows rows) => Dispatch.Complete(layer, rows);
+
+    private LocalExpertDispatch Dispatch => _dispatch ?? throw new InvalidOperationException("no expert map is in use yet");
+}
