@@ -4,6 +4,7 @@ using Conclave.Grains;
 using Conclave.Model.Chat;
 using Conclave.Model.Tokenization;
 using Orleans;
+using Orleans.Runtime;
 
 namespace Conclave.Gateway.Completions;
 
