@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.MemoryMappedFiles;
-using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace Conclave.Model.Checkpoints;
 
@@ -18,6 +18,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private readonly MemoryMappedFile _map;
     private readonly MemoryMappedViewAccessor _view;
     private readonly Dictionary<string, TensorView> _tensors;
+    private bool _disposed;
 
     private SafetensorsFile(string path, MemoryMappedFile map, IReadOnlyList<SafetensorsEntry> entries, long dataOffset)
     {
@@ -79,12 +80,15 @@ public sealed unsafe class SafetensorsFile : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (_disposed)
+            return;
+        _disposed = true;
         _view.SafeMemoryMappedViewHandle.ReleasePointer();
         _view.Dispose();
         _map.Dispose();
     }
 
-    private static byte[] ReadHeader(Microsoft.Win32.SafeHandles.SafeFileHandle handle, long length, string path)
+    private static byte[] ReadHeader(SafeFileHandle handle, long length, string path)
     {
         Span<byte> prefix = stackalloc byte[PrefixSizeBytes];
         if (length < PrefixSizeBytes || RandomAccess.Read(handle, prefix, 0) < PrefixSizeBytes)

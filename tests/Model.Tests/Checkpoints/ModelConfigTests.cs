@@ -199,6 +199,26 @@ public sealed class ModelConfigTests : IDisposable
         Assert.All(Enumerable.Range(0, 62), layer => Assert.False(config.IsMoeLayer(layer)));
     }
 
+    [Fact]
+    public void Damaged_bytes_give_a_configuration_or_an_error_and_nothing_else()
+    {
+        var valid = File.ReadAllBytes(Repository.PathTo("bench/deepseek-v32.config.json"));
+        var random = new Random(11);
+        var read = 0;
+        for (var round = 0; round < 300; round++)
+        {
+            var bytes = valid.ToArray();
+            for (var change = random.Next(1, 4); change > 0; change--)
+                bytes[random.Next(bytes.Length)] = random.Next(3) == 0 ? (byte)random.Next(256) : (byte)"0123456789\",:[]{}-e\\"[random.Next(20)];
+            File.WriteAllBytes(_directory.PathTo("config.json"), bytes);
+            if (Record.Exception(() => ModelConfig.Load(_directory.Root)) is not { } error)
+                read++;
+            else
+                Assert.IsType<CheckpointException>(error);
+        }
+        Assert.InRange(read, 1, 299);
+    }
+
     private static JsonObject V3() => JsonNode.Parse(File.ReadAllText(Repository.PathTo("bench/deepseek-v3.config.json")))!.AsObject();
 
     private static JsonObject With(JsonObject config, string changes)

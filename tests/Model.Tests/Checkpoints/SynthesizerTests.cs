@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Conclave.Model.Checkpoints;
+using Conclave.Model.Tokenization;
 
 namespace Conclave.Model.Tests.Checkpoints;
 
@@ -95,6 +96,23 @@ public sealed unsafe class SynthesizerTests : IDisposable
         Assert.Contains("<｜Assistant｜>", added.Keys);
         Assert.Equal(256, vocabulary.Keys.Count(text => text.Length == 1));
         Assert.Contains("Ġ", vocabulary.Keys);
+    }
+
+    [Fact]
+    public void The_tokenizer_of_a_synthesized_checkpoint_encodes_any_text_and_its_markers()
+    {
+        var config = Repository.PathTo("tests/goldens/tiny-f32/config.json");
+        File.Copy(config, _directory.PathTo("config.json"));
+        SyntheticTokenizer.Write(ModelConfig.LoadFile(config), _directory.Root);
+        var tokenizer = Tokenizer.Load(_directory.Root);
+        const string Text = "<｜User｜>Hi, Grüße 你好 🙂\n\0<｜Assistant｜><think>";
+        var ids = tokenizer.Encode(Text);
+
+        Assert.Equal((400, 0), (tokenizer.VocabularySize, tokenizer.BosTokenId!.Value));
+        Assert.Equal(tokenizer.TokenId("<｜User｜>"), ids[0]);
+        Assert.Equal(tokenizer.TokenId("<think>"), ids[^1]);
+        Assert.Equal(Text, tokenizer.Decode(ids));
+        Assert.All(Enumerable.Range(0, 400), id => Assert.False(tokenizer.TokenBytes(id).IsEmpty));
     }
 
     private static string Hash(TensorView tensor) => Convert.ToHexString(SHA256.HashData(new ReadOnlySpan<byte>((void*)tensor.Data, (int)tensor.SizeBytes)));
