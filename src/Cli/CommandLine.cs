@@ -39,6 +39,13 @@ internal static class CommandLine
     private static RootCommand Root() => new("Serves DeepSeek-V3-family models from a cluster.")
     {
         ServeCommand.Create(),
+        InspectCommand.Create(),
+        LogitsCommand.Create(),
+        TokenizerCommands.Tokenize(),
+        TokenizerCommands.Detokenize(),
+        FormatCommands.Render(),
+        FormatCommands.Parse(),
+        SynthCommand.Create(),
         Verbose,
     };
 
