@@ -44,6 +44,7 @@ internal sealed class GrainCatalog
 {
     private readonly Dictionary<GrainType, GrainClass> _classes = [];
     private readonly ConcurrentDictionary<Type, GrainInterface> _interfaces = new();
+    private readonly ConcurrentDictionary<(Type Interface, string? Prefix), GrainType> _implementations = new();
     private readonly Dictionary<string, Type> _interfaceNames = [];
 
     public GrainCatalog()
@@ -77,7 +78,9 @@ internal sealed class GrainCatalog
         _interfaceNames.TryGetValue(name, out Type? type) ? GetInterface(type) : throw new SerializerException($"The grain interface \"{name}\" is not known here.");
 
     /// <summary>The grain class behind an interface: the only one, or the one that is called like the interface.</summary>
-    public GrainType GrainTypeOf(Type interfaceType, string? prefix)
+    public GrainType GrainTypeOf(Type interfaceType, string? prefix) => _implementations.GetOrAdd((interfaceType, prefix), key => FindImplementation(key.Interface, key.Prefix));
+
+    private GrainType FindImplementation(Type interfaceType, string? prefix)
     {
         GrainClass[] found = [.. _classes.Values.Where(c => interfaceType.IsAssignableFrom(c.Type) && (prefix is null || c.Type.FullName!.StartsWith(prefix, StringComparison.Ordinal)))];
         if (found.Length > 1) found = Array.FindAll(found, c => c.Type.Name == interfaceType.Name.TrimStart('I')) is { Length: 1 } byName ? byName : found;

@@ -53,7 +53,7 @@ internal sealed class PendingCall<T> : PendingCall
             if (response.Failure is { } failure) _source.TrySetException(failure);
             else _source.TrySetResult((T)response.TakeResult(codecs)!);
         }
-        catch (SerializerException e)
+        catch (Exception e)
         {
             _source.TrySetException(e);
         }

@@ -12,10 +12,11 @@ internal sealed class PlacementService(SiloRuntime silo) : IPlacementContext
 
     public SiloStatus LocalSiloStatus => silo.Status;
 
-    public async ValueTask<SiloAddress> LocateAsync(Message request)
+    public async ValueTask<SiloAddress> LocateAsync(Message request, bool placedHere)
     {
         GrainAddress? address = await silo.Directory.LookupAsync(request.Target);
         if (address?.SiloAddress is { } living && (!living.Equals(silo.Address) || silo.Status is SiloStatus.Active or SiloStatus.ShuttingDown)) return living;
+        if (placedHere && silo.Status == SiloStatus.Active) return silo.Address;
         GrainInterfaceType interfaceType = request.Method is { } method ? GrainInterfaceType.Create(method.Owner.Name) : default;
         return await PlaceAsync(request.Target, interfaceType, request.Context);
     }

@@ -70,7 +70,7 @@ internal sealed class ClientRuntime : RuntimeClient
         {
             if (MessageCodec.Read(frame, Codecs, Catalog, FindRequest) is { Kind: MessageKind.Response } message) Complete(message);
         }
-        catch (SerializerException e)
+        catch (Exception e)
         {
             Logger.BadFrame(Address, e);
         }

@@ -67,7 +67,7 @@ internal abstract class RuntimeClient : IDisposable
         {
             Send(request);
         }
-        catch (Exception e) when (e is SerializerException or OrleansException)
+        catch (Exception e)
         {
             _calls.TryRemove(call.CallId, out _);
             call.Fail(e);

@@ -15,13 +15,13 @@ internal sealed partial class SiloRuntime
             if (MessageCodec.Read(frame, Codecs, Catalog, FindRequest) is not { } message) return;
             switch (message.Kind)
             {
-                case MessageKind.Request: Route(message); break;
+                case MessageKind.Request: Route(message, placedHere: !message.Sender.IsClient); break;
                 case MessageKind.Response: Complete(message); break;
                 case MessageKind.Cancel: OnCancel(message); break;
                 case MessageKind.Migrate: _ = OnMigrateAsync(message); break;
             }
         }
-        catch (SerializerException e)
+        catch (Exception e)
         {
             Logger.BadFrame(Address, e);
         }
@@ -76,15 +76,13 @@ internal sealed partial class SiloRuntime
 
         public long ClientCallId => clientCallId;
 
-        public override void Complete(Message response, CodecProvider codecs) => Send(new Message
+        public override void Complete(Message response, CodecProvider codecs)
         {
-            Kind = MessageKind.Response,
-            CallId = clientCallId,
-            Sender = gateway.Address,
-            Request = Request,
-            Failure = response.Failure,
-            Body = response.Body,
-        });
+            var relayed = new Message { Kind = MessageKind.Response, CallId = clientCallId, Sender = gateway.Address, Request = Request, Failure = response.Failure, Body = response.Body };
+            // The request may have come back to this silo, if the grain moved here meanwhile: then there are no bytes yet.
+            if (response.Body.IsEmpty && response.Failure is null) relayed.SetResult(response.TakeResult(codecs));
+            Send(relayed);
+        }
 
         public override bool Fail(Exception exception)
         {

@@ -42,10 +42,12 @@ internal sealed partial class SiloRuntime : RuntimeClient
     public int ActivationCount => _activations.Count;
 
     /// <summary>Finds the silo of a request's grain and brings the request there.</summary>
-    public void Route(Message request)
+    /// <param name="request">The request.</param>
+    /// <param name="placedHere">Whether another silo's placement picked this one, should the grain not be active anywhere.</param>
+    public void Route(Message request, bool placedHere = false)
     {
         if (_activations.TryGetValue(request.Target, out Activation? activation) && activation.Receive(request)) return;
-        _ = RouteAsync(request);
+        _ = RouteAsync(request, placedHere);
     }
 
     public void Respond(Message request, object? result, Exception? failure)
@@ -99,13 +101,13 @@ internal sealed partial class SiloRuntime : RuntimeClient
         foreach (Activation activation in _activations.Values) activation.Sweep(Messaging.ResponseTimeout * 2);
     }
 
-    private async Task RouteAsync(Message request)
+    private async Task RouteAsync(Message request, bool placedHere)
     {
         try
         {
             while (true)
             {
-                SiloAddress silo = await Placement.LocateAsync(request);
+                SiloAddress silo = await Placement.LocateAsync(request, placedHere);
                 if (!silo.Equals(Address))
                 {
                     SendTo(silo, request);
@@ -158,7 +160,7 @@ internal sealed partial class SiloRuntime : RuntimeClient
             {
                 result = Codecs.Get(request.ResponseType).CopyObject(result, new CopyContext(Codecs));
             }
-            catch (SerializerException e)
+            catch (Exception e)
             {
                 (result, failure) = (null, e);
             }
@@ -173,7 +175,7 @@ internal sealed partial class SiloRuntime : RuntimeClient
         {
             frame = MessageCodec.Write(request.Respond(result, failure), Codecs);
         }
-        catch (SerializerException e)
+        catch (Exception e)
         {
             // A result or exception that cannot travel must still end the call.
             frame = MessageCodec.Write(request.Respond(null, new SerializerException($"The response of {request.Method} cannot be sent: {e.Message}")), Codecs);
