@@ -18,6 +18,7 @@ internal sealed class HttpCallContext : ServerCallContext, IAsyncDisposable
 
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _cancellation;
+    private readonly CancellationToken _cancellationToken;
     private readonly TaskCompletionSource _deadlineDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ITimer? _timer;
     private readonly DateTime _deadline = DateTime.MaxValue;
@@ -30,6 +31,7 @@ internal sealed class HttpCallContext : ServerCallContext, IAsyncDisposable
         _logger = logger;
         HttpContext = httpContext;
         _cancellation = CancellationTokenSource.CreateLinkedTokenSource(httpContext.RequestAborted);
+        _cancellationToken = _cancellation.Token;
         IHeaderDictionary headers = httpContext.Request.Headers;
         string encoding = Compression.Choose(options.ResponseCompressionAlgorithm, headers[Protocol.AcceptEncodingHeader]);
         httpContext.Response.Headers[Protocol.EncodingHeader] = encoding;
@@ -69,7 +71,7 @@ internal sealed class HttpCallContext : ServerCallContext, IAsyncDisposable
 
     protected override Metadata RequestHeadersCore => _requestHeaders ??= RequestMetadata.Read(HttpContext.Request.Headers);
 
-    protected override CancellationToken CancellationTokenCore => _cancellation.Token;
+    protected override CancellationToken CancellationTokenCore => _cancellationToken;
 
     protected override Metadata ResponseTrailersCore => _responseTrailers ??= [];
 
