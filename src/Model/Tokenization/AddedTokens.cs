@@ -87,12 +87,6 @@ internal sealed class AddedTokenMatcher
                 end = section.Length - TrimStart(section[end..]).Length;
             }
 
-            // Already swallowed as white space by the token before.
-            if (start < done)
-            {
-                continue;
-            }
-
             if (done < start)
             {
                 parts.Add(part with { Start = part.Start + done, End = part.Start + start });
@@ -162,7 +156,7 @@ internal sealed class AddedTokenMatcher
     private static bool EndsWithWord(ReadOnlySpan<byte> text)
         => !text.IsEmpty && Rune.DecodeLastFromUtf8(text, out var rune, out _) == OperationStatus.Done && IsWord(rune);
 
-    /// <summary>Unicode's \w: letters, marks, decimal digits, letter numbers, connectors and the two joiners.</summary>
-    private static bool IsWord(Rune rune) => rune.Value is 0x200C or 0x200D || Rune.GetUnicodeCategory(rune)
-        is <= UnicodeCategory.LetterNumber or UnicodeCategory.ConnectorPunctuation;
+    /// <summary>\w of the reference's matcher (Rust): unlike that of patterns it has the two joiners and no fractions.</summary>
+    private static bool IsWord(Rune rune) => rune.Value is 0x200C or 0x200D
+        || (UnicodeClasses.Word.Contains(rune.Value) && Rune.GetUnicodeCategory(rune) != UnicodeCategory.OtherNumber);
 }

@@ -39,7 +39,7 @@ internal sealed class BytePairEncoder
             return;
         }
 
-        var hash = Vocabulary.Hash(piece);
+        var hash = WrittenTokens.Hash(piece);
         if (_cache.Find(piece, hash) is { } known)
         {
             ids.AddRange(known);

@@ -14,19 +14,10 @@ internal sealed class CodePointSet
     private static readonly Lazy<(UnicodeCategory Category, int First, int End)[]> CategoryRuns = new(FindCategoryRuns);
 
     private readonly int[] _changes;
-    private readonly ulong[] _bmp = new ulong[BmpEnd / 64];
+    // The members below U+10000 as bits, made when first asked for: most sets are only steps to another.
+    private ulong[]? _bits;
 
-    private CodePointSet(int[] changes)
-    {
-        _changes = changes;
-        foreach (var (first, end) in Ranges())
-        {
-            for (var point = first; point < Math.Min(end, BmpEnd); point++)
-            {
-                _bmp[point >> 6] |= 1UL << point;
-            }
-        }
-    }
+    private CodePointSet(int[] changes) => _changes = changes;
 
     public static CodePointSet All { get; } = new([0, End]);
 
@@ -65,7 +56,7 @@ internal sealed class CodePointSet
     {
         if (point < BmpEnd)
         {
-            return (_bmp[point >> 6] & (1UL << point)) != 0;
+            return ((_bits ??= Bits())[point >> 6] & (1UL << point)) != 0;
         }
 
         // The number of changes up to and including the point is odd inside the set.
@@ -147,6 +138,20 @@ internal sealed class CodePointSet
         {
             changes.Insert(index, point);
         }
+    }
+
+    private ulong[] Bits()
+    {
+        var bits = new ulong[BmpEnd / 64];
+        foreach (var (first, end) in Ranges())
+        {
+            for (var point = first; point < Math.Min(end, BmpEnd); point++)
+            {
+                bits[point >> 6] |= 1UL << point;
+            }
+        }
+
+        return bits;
     }
 
     private IEnumerable<(int First, int End)> Ranges()

@@ -36,7 +36,7 @@ public sealed record GenerationDefaults
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
     /// <summary>Reads the file of a model directory; null when there is none.</summary>
-    /// <exception cref="InvalidDataException">The file is malformed; the message names file and key.</exception>
+    /// <exception cref="CheckpointException">The file is malformed; the message names file and key.</exception>
     public static GenerationDefaults? Load(string directory)
     {
         var path = Path.Combine(directory, FileName);

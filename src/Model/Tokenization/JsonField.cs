@@ -17,7 +17,11 @@ internal readonly record struct JsonField(string File, string Key, JsonElement V
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{path}: not valid JSON: {e.Message}", e);
+            throw new CheckpointException($"{path}: not valid JSON: {e.Message}", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException($"{path}: cannot be read: {e.Message}", e);
         }
     }
 
@@ -39,7 +43,17 @@ internal readonly record struct JsonField(string File, string Key, JsonElement V
     }
 
     public string String()
-        => Value.ValueKind == JsonValueKind.String ? Value.GetString()! : throw Error("must be a string");
+    {
+        try
+        {
+            return Value.ValueKind == JsonValueKind.String ? Value.GetString()! : throw Error("must be a string");
+        }
+        catch (InvalidOperationException)
+        {
+            // A lone surrogate, as an escape, passes the JSON parser.
+            throw Error("must be valid Unicode");
+        }
+    }
 
     public bool Bool(bool fallback) => Value.ValueKind switch
     {
@@ -61,7 +75,7 @@ internal readonly record struct JsonField(string File, string Key, JsonElement V
             : Value.ValueKind == JsonValueKind.Number && Value.TryGetDouble(out var number) ? number
             : throw Error("must be a number");
 
-    public InvalidDataException Error(string problem)
+    public CheckpointException Error(string problem)
     {
         var found = Value.ValueKind switch
         {
@@ -70,6 +84,6 @@ internal readonly record struct JsonField(string File, string Key, JsonElement V
             _ => Value.GetRawText(),
         };
         var shown = found.Length > 80 ? string.Create(CultureInfo.InvariantCulture, $"{found.AsSpan(0, 80)}...") : found;
-        return new InvalidDataException($"{File}: {(Key.Length == 0 ? "the root" : Key)} {problem} (found {shown})");
+        return new CheckpointException($"{File}: {(Key.Length == 0 ? "the root" : Key)} {problem} (found {shown})");
     }
 }

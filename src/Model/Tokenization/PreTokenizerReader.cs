@@ -6,7 +6,7 @@ internal static class PreTokenizerReader
     // ByteLevel's own pattern (GPT-2), used when use_regex is true.
     private const string ByteLevelPattern = @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-    /// <exception cref="InvalidDataException">Something is malformed or unknown; the message names file and key.</exception>
+    /// <exception cref="CheckpointException">Something is malformed or unknown; the message names file and key.</exception>
     public static IReadOnlyList<PreTokenizer.Stage> Read(JsonField field)
     {
         var parts = Flatten(field).ToList();
@@ -67,7 +67,7 @@ internal static class PreTokenizerReader
         }
         catch (FormatException e)
         {
-            throw new InvalidDataException($"{field.File}: {field.Key}: {e.Message}", e);
+            throw new CheckpointException($"{field.File}: {field.Key}: {e.Message}", e);
         }
     }
 }

@@ -49,14 +49,13 @@ public sealed class Tokenizer
 
     /// <summary>Reads <c>tokenizer.json</c> and, where they exist, the small files beside it. No weights are needed.</summary>
     /// <param name="directory">A model directory.</param>
-    /// <exception cref="FileNotFoundException">There is no <c>tokenizer.json</c>.</exception>
-    /// <exception cref="InvalidDataException">A file is malformed or uses what is not supported; the message names file and key.</exception>
+    /// <exception cref="CheckpointException">A file is missing, malformed or uses what is not supported; the message names file and key.</exception>
     public static Tokenizer Load(string directory)
     {
         var path = Path.Combine(directory, TokenizerFile.FileName);
         if (!File.Exists(path))
         {
-            throw new FileNotFoundException($"{path} is missing: copy the tokenizer files of the model into its directory.", path);
+            throw new CheckpointException($"{path}: missing; copy the tokenizer files published with the model into its directory.");
         }
 
         var file = TokenizerFile.Read(path);

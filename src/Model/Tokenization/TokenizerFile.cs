@@ -8,16 +8,20 @@ internal sealed record TokenizerFile(Vocabulary Vocabulary, PreTokenizer PreToke
 {
     public const string FileName = "tokenizer.json";
 
-    /// <exception cref="InvalidDataException">The file is malformed or uses what is not supported; the message names the key.</exception>
+    /// <exception cref="CheckpointException">The file is malformed or uses what is not supported; the message names the key.</exception>
     public static TokenizerFile Read(string path)
     {
         try
         {
             return Read(path, File.ReadAllBytes(path));
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw new InvalidDataException($"{path}: not valid JSON: {e.Message}", e);
+            throw new CheckpointException($"{path}: not valid JSON: {e.Message}", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException($"{path}: cannot be read: {e.Message}", e);
         }
     }
 
@@ -26,11 +30,10 @@ internal sealed record TokenizerFile(Vocabulary Vocabulary, PreTokenizer PreToke
         var sections = new TokenizerSections(path, json);
         RefuseUnsupported(sections);
 
-        var builder = new Vocabulary.Builder();
-        var modelIds = sections.ReadVocabulary(builder);
-        var added = AddedTokenList(sections["added_tokens"], builder, modelIds);
-        var vocabulary = builder.Build(problem => new InvalidDataException($"{path}: model.vocab and added_tokens: {problem}"));
-        var merges = new MergeTable(sections.ReadMerges(vocabulary));
+        var tokens = sections.ReadVocabulary();
+        var merges = new MergeTable(sections.ReadMerges(tokens));
+        var added = AddedTokenList(sections["added_tokens"], tokens);
+        var vocabulary = new Vocabulary(tokens);
         var unknown = sections["model.unk_token"];
         var options = new BytePairOptions(
             sections["model.ignore_merges"].Bool(false),
@@ -89,10 +92,10 @@ internal sealed record TokenizerFile(Vocabulary Vocabulary, PreTokenizer PreToke
         }
     }
 
-    private static List<AddedToken> AddedTokenList(JsonField field, Vocabulary.Builder builder, Dictionary<string, int> modelIds)
+    /// <summary>Reads the list and completes the vocabulary by those of its tokens that the model does not have.</summary>
+    private static List<AddedToken> AddedTokenList(JsonField field, WrittenTokens tokens)
     {
         var added = new List<AddedToken>();
-        var ids = new Dictionary<string, int>();
         foreach (var item in field.IsNull ? [] : field.Items())
         {
             var token = new AddedToken(
@@ -103,20 +106,10 @@ internal sealed record TokenizerFile(Vocabulary Vocabulary, PreTokenizer PreToke
                 item["single_word"].Bool(false),
                 item["lstrip"].Bool(false),
                 item["rstrip"].Bool(false));
-            if (!ids.TryAdd(token.Content, token.Id))
+            var content = Encoding.UTF8.GetBytes(token.Content);
+            if (tokens.Find(content) != token.Id && tokens.Add(content, token.Id) is { } problem)
             {
-                throw item["content"].Error("is listed twice");
-            }
-
-            if (modelIds.TryGetValue(token.Content, out var modelId) && modelId != token.Id)
-            {
-                throw item["id"].Error($"contradicts model.vocab, where '{token.Content}' has id {modelId}");
-            }
-
-            if (!modelIds.ContainsKey(token.Content)
-                && builder.Add(Encoding.UTF8.GetBytes(token.Content), token.Id) is { } problem)
-            {
-                throw item.Error($"cannot be used: {problem}");
+                throw item["id"].Error($"cannot be used: '{token.Content}' {problem}");
             }
 
             added.Add(token);

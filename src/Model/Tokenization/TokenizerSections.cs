@@ -30,8 +30,8 @@ internal sealed class TokenizerSections
 
     public JsonField this[string key] => _values.GetValueOrDefault(key, new JsonField(_path, key, default));
 
-    /// <summary>Fills the builder; returns the tokens that could also be listed as added ones, with their ids.</summary>
-    public Dictionary<string, int> ReadVocabulary(Vocabulary.Builder builder)
+    /// <summary>The tokens of the model, without added ones.</summary>
+    public WrittenTokens ReadVocabulary()
     {
         var reader = new Utf8JsonReader(_json.AsSpan(_vocabulary));
         if (_vocabulary.Equals(default) || !reader.Read() || reader.TokenType != JsonTokenType.StartObject)
@@ -39,29 +39,29 @@ internal sealed class TokenizerSections
             throw Problem("model.vocab", "must be an object of tokens and ids");
         }
 
-        var ids = new Dictionary<string, int>();
+        var tokens = new WrittenTokens();
+        var scratch = new byte[256];
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var token = reader.GetString()!;
+            var length = Copy(ref reader, ref scratch, 0);
+            var token = scratch.AsSpan(0, length);
             reader.Read();
             if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt32(out var id))
             {
-                throw Problem("model.vocab", $"the id of '{token}' must be a whole number");
+                throw Problem("model.vocab", $"the id of '{Encoding.UTF8.GetString(token)}' must be a whole number");
             }
 
-            if (builder.Add(Encoding.UTF8.GetBytes(token), id) is { } problem)
+            if (tokens.Add(token, id) is { } problem)
             {
-                throw Problem("model.vocab", $"'{token}': {problem}");
+                throw Problem("model.vocab", $"'{Encoding.UTF8.GetString(token)}' {problem}");
             }
-
-            ids[token] = id;
         }
 
-        return ids;
+        return tokens;
     }
 
     /// <summary>Merges in order of rank, given as "left right" or ["left", "right"].</summary>
-    public List<(int Left, int Right, int Result)> ReadMerges(Vocabulary vocabulary)
+    public List<(int Left, int Right, int Result)> ReadMerges(WrittenTokens vocabulary)
     {
         var reader = new Utf8JsonReader(_json.AsSpan(_merges));
         if (_merges.Equals(default) || !reader.Read() || reader.TokenType != JsonTokenType.StartArray)
@@ -77,7 +77,9 @@ internal sealed class TokenizerSections
             int split, end;
             if (reader.TokenType == JsonTokenType.StartArray)
             {
+                reader.Read();
                 split = CopyString(ref reader, merges.Count, ref scratch, 0);
+                reader.Read();
                 end = CopyString(ref reader, merges.Count, ref scratch, split);
                 if (!reader.Read() || reader.TokenType != JsonTokenType.EndArray)
                 {
@@ -86,7 +88,7 @@ internal sealed class TokenizerSections
             }
             else
             {
-                end = Copy(ref reader, merges.Count, ref scratch, 0);
+                end = CopyString(ref reader, merges.Count, ref scratch, 0);
                 split = scratch.AsSpan(0, end).IndexOf((byte)' ');
                 if (split <= 0 || split == end - 1 || scratch.AsSpan(split + 1, end - split - 1).Contains((byte)' '))
                 {
@@ -106,24 +108,17 @@ internal sealed class TokenizerSections
         return merges;
     }
 
-    private int Known(Vocabulary vocabulary, ReadOnlySpan<byte> token, int index)
+    private int Known(WrittenTokens vocabulary, ReadOnlySpan<byte> token, int index)
         => vocabulary.Find(token) is >= 0 and var id ? id
             : throw Problem($"model.merges[{index}]", $"'{Encoding.UTF8.GetString(token)}' is not in model.vocab");
 
     private int CopyString(ref Utf8JsonReader reader, int index, ref byte[] scratch, int at)
-    {
-        reader.Read();
-        return Copy(ref reader, index, ref scratch, at);
-    }
+        => reader.TokenType == JsonTokenType.String ? Copy(ref reader, ref scratch, at)
+            : throw Problem($"model.merges[{index}]", "must be \"left right\" or [\"left\", \"right\"]");
 
     /// <summary>Copies the string under the reader to a place in the buffer; returns where it ends.</summary>
-    private int Copy(ref Utf8JsonReader reader, int index, ref byte[] scratch, int at)
+    private static int Copy(ref Utf8JsonReader reader, ref byte[] scratch, int at)
     {
-        if (reader.TokenType != JsonTokenType.String)
-        {
-            throw Problem($"model.merges[{index}]", "must be \"left right\" or [\"left\", \"right\"]");
-        }
-
         if (scratch.Length < at + reader.ValueSpan.Length)
         {
             Array.Resize(ref scratch, (at + reader.ValueSpan.Length) * 2);
@@ -168,5 +163,5 @@ internal sealed class TokenizerSections
         return start..(offset + (int)reader.BytesConsumed);
     }
 
-    private InvalidDataException Problem(string key, string problem) => new($"{_path}: {key}: {problem}");
+    private CheckpointException Problem(string key, string problem) => new($"{_path}: {key}: {problem}");
 }

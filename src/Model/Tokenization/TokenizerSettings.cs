@@ -10,7 +10,7 @@ internal sealed record TokenizerSettings(
     private const string ModelFileName = "config.json";
     private const string TemplateFileName = "chat_template.jinja";
 
-    /// <exception cref="InvalidDataException">A file is malformed; the message names file and key.</exception>
+    /// <exception cref="CheckpointException">A file is malformed; the message names file and key.</exception>
     public static TokenizerSettings Read(string directory, Vocabulary vocabulary)
     {
         var settings = ReadOptional(directory, FileName);

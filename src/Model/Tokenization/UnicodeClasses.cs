@@ -53,6 +53,17 @@ internal static class UnicodeClasses
         ["Symbol"] = "S",
     };
 
+    // The only alphabetic code points that are symbols by category.
+    private static readonly CodePointSet CircledLetters
+        = CodePointSet.Of((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189));
+
+    // Superscripts and fractions of Latin-1, which Oniguruma counts as word characters for its own reasons.
+    private static readonly CodePointSet LatinNumbers = CodePointSet.Of((0xB2, 0xB3), (0xB9, 0xB9), (0xBC, 0xBE));
+
+    /// <summary>Word characters as Oniguruma has them: alphabetic, marks, decimal digits, connectors.</summary>
+    public static CodePointSet Word { get; } = new[] { "L", "M", "Nd", "Nl", "Pc" }
+        .Aggregate(CircledLetters.Union(LatinNumbers), (word, category) => word.Union(Property(category)!));
+
     /// <summary>A general category or group of categories by short or long name ("L", "Lu", "Letter"); null if unknown.</summary>
     public static CodePointSet? Property(string name) => Properties.GetOrAdd(name, Find);
 
@@ -63,13 +74,10 @@ internal static class UnicodeClasses
         'S' => CodePointSet.WhiteSpace.Complement(),
         'd' => Property("Nd"),
         'D' => Property("Nd")!.Complement(),
-        'w' => Word(),
-        'W' => Word().Complement(),
+        'w' => Word,
+        'W' => Word.Complement(),
         _ => null,
     };
-
-    private static CodePointSet Word()
-        => Property("L")!.Union(Property("M")!).Union(Property("Nd")!).Union(Property("Pc")!);
 
     private static CodePointSet? Find(string name)
     {
