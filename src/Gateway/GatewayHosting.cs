@@ -23,12 +23,8 @@ public static class GatewayHosting
     {
         options.Validate();
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options));
-        builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(options);
-        builder.Services.AddSingleton<ServedModel>();
-        builder.Services.AddSingleton<RankDirectory>();
-        builder.Services.AddSingleton<CompletionBuilder>();
-        builder.Services.AddSingleton<CompletionRunner>();
+        builder.Services.AddCompletions(new ServedModelOptions(options.ModelDirectory, options.ChatVariant));
         builder.Services.AddSingleton<ChatEndpoint>();
         builder.Services.AddGrpc(grpc =>
         {
@@ -40,6 +36,18 @@ public static class GatewayHosting
         builder.Services.AddGrpcReflection();
         builder.Services.AddHealthChecks();
         return builder;
+    }
+
+    /// <summary>Adds what turns requests into completions, without any server: <see cref="CompletionBuilder"/> and <see cref="CompletionRunner"/>.</summary>
+    public static IServiceCollection AddCompletions(this IServiceCollection services, ServedModelOptions options)
+    {
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton(options);
+        services.AddSingleton<ServedModel>();
+        services.AddSingleton<RankDirectory>();
+        services.AddSingleton<CompletionBuilder>();
+        services.AddSingleton<CompletionRunner>();
+        return services;
     }
 
     /// <summary>Maps the HTTP API (each path also under <c>/v1</c> and <c>/beta</c>), health and the gRPC services.</summary>

@@ -4,6 +4,11 @@ using Conclave.Model.Tokenization;
 
 namespace Conclave.Gateway;
 
+/// <summary>Which model a gateway fronts.</summary>
+/// <param name="ModelDirectory">The checkpoint's directory; only its configuration and tokenizer are read.</param>
+/// <param name="ChatVariant">The chat format to use instead of the one that the checkpoint suggests.</param>
+public sealed record ServedModelOptions(string ModelDirectory, ChatVariant? ChatVariant);
+
 /// <summary>What a gateway knows of the model it fronts: names, context, tokens and formats, no weights.</summary>
 public sealed class ServedModel
 {
@@ -15,10 +20,10 @@ public sealed class ServedModel
 
     private const string UserMarker = "<｜User｜>";
 
-    /// <summary>Reads configuration and tokenizer of <see cref="GatewayOptions.ModelDirectory"/>.</summary>
+    /// <summary>Reads configuration and tokenizer of <see cref="ServedModelOptions.ModelDirectory"/>.</summary>
     /// <exception cref="CheckpointException">The configuration cannot be used.</exception>
     /// <exception cref="InvalidDataException">A tokenizer file cannot be used.</exception>
-    public ServedModel(GatewayOptions options)
+    public ServedModel(ServedModelOptions options)
     {
         Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelDirectory)));
         Config = ModelConfig.Load(options.ModelDirectory);

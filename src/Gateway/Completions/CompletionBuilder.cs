@@ -67,6 +67,11 @@ public sealed class CompletionBuilder(ServedModel model)
         return Build(ids, wishes, DefaultMaxTokens);
     }
 
+    /// <summary>Fills in the middle between <paramref name="prompt"/> and <paramref name="suffix"/>; without a suffix, continues the prompt.</summary>
+    /// <exception cref="OperatingException">A value is out of range, or the prompt is too long.</exception>
+    public CompletionRequest Fim(string prompt, string? suffix, SamplingWishes wishes) =>
+        Build(model.Tokenizer.Encode(model.Format.RenderFim(prompt, suffix).Segments), wishes, DefaultMaxTokens);
+
     /// <summary>A raw continuation of tokens, taken as they are.</summary>
     /// <exception cref="OperatingException">A value is out of range, or the prompt is empty or too long.</exception>
     public CompletionRequest Raw(int[] ids, SamplingWishes wishes) => Build(ids, wishes, DefaultMaxTokens);
