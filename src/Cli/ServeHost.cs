@@ -15,6 +15,8 @@ internal static class ServeHost
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
+        // The framework's own chatter (a few lines a request) is for those who ask for debug output.
+        if (logLevel >= LogLevel.Information) builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.AddConclaveSilo(silo);
         builder.AddConclaveGateway(gateway);
         WebApplication app = builder.Build();

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Conclave.Grains;
+using Conclave.Model.Kernels;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans;
@@ -22,7 +23,7 @@ internal sealed partial class SiloLifetime(
         experts.Use(view.Map);
         rank.Start();
         await Map.RankReady(_silo);
-        LogServing(options.ModelName, silo.SiloAddress, view.Map.Version, view.Map.SlotKeys.Length, "portable", options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+        LogServing(options.ModelName, silo.SiloAddress, view.Map.Version, view.Map.SlotKeys.Length, KernelTier.Current, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
     }
 
     public async Task StopAsync(CancellationToken cancellationToken) => await Map.Leave(_silo);
