@@ -23,11 +23,11 @@ internal sealed partial class SiloLifetime(
         experts.Use(view.Map);
         rank.Start();
         await Map.RankReady(_silo);
-        LogServing(options.ModelName, silo.SiloAddress, view.Map.Version, view.Map.SlotKeys.Length, KernelTier.Current, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+        LogServing(options.ModelName, silo.SiloAddress, view.Map.Version, view.Map.SlotKeys.Length, KernelSet.Best.Tier, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
     }
 
     public async Task StopAsync(CancellationToken cancellationToken) => await Map.Leave(_silo);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "serving {Model} on silo {Silo}: map version {MapVersion}, {Slots} expert slots, {Tier} kernels, {Threads} threads; started in {StartMs:F0} ms")]
-    private partial void LogServing(string model, SiloAddress silo, long mapVersion, int slots, string tier, int threads, double startMs);
+    private partial void LogServing(string model, SiloAddress silo, long mapVersion, int slots, KernelTier tier, int threads, double startMs);
 }

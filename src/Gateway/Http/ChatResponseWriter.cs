@@ -154,7 +154,7 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
 
     private void WriteToken(Utf8JsonWriter json, int id, float logprob)
     {
-        ReadOnlySpan<byte> bytes = served.Tokenizer.TokenBytes(id);
+        ReadOnlySpan<byte> bytes = served.Tokenizer.HasToken(id) ? served.Tokenizer.TokenBytes(id) : [];
         json.WriteString("token", Encoding.UTF8.GetString(bytes));
         json.WriteNumber("logprob", logprob);
         json.WriteStartArray("bytes");

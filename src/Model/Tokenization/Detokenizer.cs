@@ -15,10 +15,14 @@ public sealed class Detokenizer(Tokenizer tokenizer, bool skipSpecial = false)
     private readonly byte[] _pending = new byte[3];
     private int _pendingLength;
 
-    /// <summary>Adds a token; returns the text that became complete, possibly empty.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The tokenizer has no such id.</exception>
+    /// <summary>Adds a token; returns the text that became complete, possibly empty. An id without a token has no text: a model may choose padding rows.</summary>
     public string Push(int id)
     {
+        if (!tokenizer.HasToken(id))
+        {
+            return "";
+        }
+
         var bytes = tokenizer.TokenBytes(id);
         if (bytes.IsEmpty || (skipSpecial && tokenizer.IsSpecial(id)))
         {

@@ -111,6 +111,9 @@ public sealed class Tokenizer
     /// <exception cref="ArgumentOutOfRangeException">The tokenizer has no such id.</exception>
     public ReadOnlySpan<byte> TokenBytes(int id) => _vocabulary.Bytes(id);
 
+    /// <summary>Whether an id has a token. A model's embedding may have more rows than that, and a badly trained one may choose them.</summary>
+    public bool HasToken(int id) => _vocabulary.Contains(id);
+
     /// <summary>Whether a token is flagged special (BOS, EOS, padding, place holders); false for ids without a token.</summary>
     public bool IsSpecial(int id) => (uint)id < (uint)_special.Length && _special[id];
 

@@ -36,6 +36,9 @@ internal sealed class Vocabulary
         }
     }
 
+    /// <summary>Whether an id has a token.</summary>
+    public bool Contains(int id) => (uint)id < (uint)_defined.Length && _defined[id];
+
     /// <summary>One more than the highest id.</summary>
     public int Size => _defined.Length;
 

@@ -64,7 +64,7 @@ public sealed class DetokenizerTests
     {
         var tokenizer = TokenizerGoldens.Tokenizer;
         Assert.Contains($"{id}", Assert.Throws<ArgumentOutOfRangeException>(() => tokenizer.Decode([id])).Message);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new Detokenizer(tokenizer).Push(id));
+        Assert.Equal("", new Detokenizer(tokenizer).Push(id));
         Assert.False(tokenizer.IsSpecial(id));
     }
 
