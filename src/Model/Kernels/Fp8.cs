@@ -16,7 +16,7 @@ public static unsafe class Fp8
         var mantissa = code & 7;
         float magnitude;
         if ((code & 0x7F) == 0x7F)
-            magnitude = float.NaN;
+            magnitude = BitConverter.Int32BitsToSingle(0x7FC00000);
         else if (exponent == 0)
             magnitude = mantissa * 0.001953125f;
         else

@@ -129,7 +129,7 @@ public readonly unsafe struct Vector256Lanes : ILanes<Vector256Pair>
         var normal = ((magnitude << 20) + Vector256.Create(120u << 23)).AsSingle();
         var subnormal = normal + normal - Vector256.Create(0.015625f);
         var value = Vector256.ConditionalSelect(Vector256.LessThan(magnitude, Vector256.Create(8u)).AsSingle(), subnormal, normal);
-        value = Vector256.ConditionalSelect(Vector256.Equals(magnitude, Vector256.Create(0x7Fu)).AsSingle(), Vector256.Create(float.NaN), value);
+        value = Vector256.ConditionalSelect(Vector256.Equals(magnitude, Vector256.Create(0x7Fu)).AsSingle(), Vector256.Create(0x7FC00000u).AsSingle(), value);
         return (value.AsUInt32() | ((code & Vector256.Create(0x80u)) << 24)).AsSingle();
     }
 }

@@ -42,7 +42,7 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
         var normal = ((magnitude << 20) + Vector512.Create(120u << 23)).AsSingle();
         var subnormal = normal + normal - Vector512.Create(0.015625f);
         var value = Vector512.ConditionalSelect(Vector512.LessThan(magnitude, Vector512.Create(8u)).AsSingle(), subnormal, normal);
-        value = Vector512.ConditionalSelect(Vector512.Equals(magnitude, Vector512.Create(0x7Fu)).AsSingle(), Vector512.Create(float.NaN), value);
+        value = Vector512.ConditionalSelect(Vector512.Equals(magnitude, Vector512.Create(0x7Fu)).AsSingle(), Vector512.Create(0x7FC00000u).AsSingle(), value);
         return (value.AsUInt32() | ((code & Vector512.Create(0x80u)) << 24)).AsSingle();
     }
 

@@ -1,0 +1,127 @@
+using System.Runtime.InteropServices;
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Kernels;
+
+namespace Conclave.Model.Tests.Kernels;
+
+/// <summary>Matrix kernels at ragged sizes, against sums in float64, bit for bit across tiers and row counts, in memory with nothing behind it.</summary>
+public sealed unsafe class LinearTests
+{
+    private static readonly KernelTier[] Tiers = Enum.GetValues<KernelTier>();
+
+    public static TheoryData<DType, int, int, int> Shapes()
+    {
+        var data = new TheoryData<DType, int, int, int>();
+        foreach (var type in new[] { DType.F32, DType.F16, DType.BF16, DType.F8E4M3 })
+        {
+            foreach (var (rows, columns, inputs) in new[] { (1, 1, 1), (3, 5, 2), (17, 16, 1), (16, 31, 4), (21, 128, 5), (40, 129, 3), (35, 200, 9), (300, 200, 6), (130, 383, 2) })
+                data.Add(type, rows, columns, inputs);
+        }
+
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void Linear_is_right_and_has_the_same_bits_in_every_tier_and_batch(DType type, int rows, int columns, int inputs)
+    {
+        using var stored = new StoredMatrix(type, rows, columns, seed: rows + columns);
+        var x = RandomValues.Floats(inputs * columns, 5);
+        var expected = new double[inputs * rows];
+        for (var r = 0; r < inputs; r++)
+        {
+            for (var o = 0; o < rows; o++)
+                expected[(r * rows) + o] = Enumerable.Range(0, columns).Sum(i => (double)x[(r * columns) + i] * stored.Values[(o * columns) + i]);
+        }
+
+        var reference = Run(KernelSet.For(KernelTier.Scalar), stored.Weight, x, inputs);
+        for (var i = 0; i < expected.Length; i++)
+            Assert.Equal(expected[i], reference[i], 1e-5 * Math.Sqrt(columns) * stored.Magnitude);
+        foreach (var tier in Tiers)
+        {
+            var kernels = KernelSet.For(tier);
+            Assert.Equal(Bits(reference), Bits(Run(kernels, stored.Weight, x, inputs)));
+            for (var r = 0; r < inputs; r++)
+                Assert.Equal(Bits(reference.AsSpan(r * rows, rows)), Bits(Run(kernels, stored.Weight, x.AsSpan(r * columns, columns), 1)));
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void A_slice_of_rows_and_a_part_of_the_outputs_have_the_bits_of_the_whole(DType type, int rows, int columns, int inputs)
+    {
+        using var stored = new StoredMatrix(type, rows, columns, seed: 3);
+        var x = RandomValues.Floats(inputs * columns, 6);
+        var start = rows / 3;
+        var whole = Run(KernelSet.Best, stored.Weight, x, inputs);
+        var slice = Run(KernelSet.Best, stored.Weight.Slice(start, rows - start), x, inputs);
+        for (var r = 0; r < inputs; r++)
+            Assert.Equal(Bits(whole.AsSpan((r * rows) + start, rows - start)), Bits(slice.AsSpan(r * (rows - start), rows - start)));
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void Widening_gives_the_stored_values_exactly(DType type, int rows, int columns, int inputs)
+    {
+        _ = inputs;
+        using var stored = new StoredMatrix(type, rows, columns, seed: 4);
+        foreach (var tier in Tiers)
+        {
+            using var widened = new GuardedBuffer((long)rows * columns * sizeof(float));
+            KernelSet.For(tier).Widen(stored.Weight, 0, rows, widened.Floats);
+            Assert.Equal(Bits(stored.Values), Bits(widened.ToFloats()));
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1)]
+    [InlineData(3, 7, 16)]
+    [InlineData(4, 64, 32)]
+    [InlineData(6, 37, 48)]
+    [InlineData(9, 24, 100)]
+    [InlineData(2, 5, 23)]
+    public void Weighted_sums_are_right_have_the_same_bits_in_every_tier_and_may_be_cut_anywhere(int inputs, int depth, int columns)
+    {
+        float[] a = RandomValues.Floats(inputs * depth, 1), w = RandomValues.Floats(depth * columns, 2), start = RandomValues.Floats(inputs * columns, 3);
+        var reference = Sum(KernelSet.For(KernelTier.Scalar), a, w, start, inputs, depth, columns, depth);
+        for (var r = 0; r < inputs; r++)
+        {
+            for (var c = 0; c < columns; c++)
+                Assert.Equal(start[(r * columns) + c] + Enumerable.Range(0, depth).Sum(d => (double)a[(r * depth) + d] * w[(d * columns) + c]), reference[(r * columns) + c], 1e-4);
+        }
+
+        foreach (var tier in Tiers)
+        {
+            foreach (var cut in new[] { depth, 1, 3 })
+                Assert.Equal(Bits(reference), Bits(Sum(KernelSet.For(tier), a, w, start, inputs, depth, columns, cut)));
+        }
+    }
+
+    private static float[] Run(KernelSet kernels, in Weight weight, ReadOnlySpan<float> x, int inputs)
+    {
+        using var input = GuardedBuffer.Of(x);
+        using var output = new GuardedBuffer((long)inputs * weight.Rows * sizeof(float));
+        using var panel = new GuardedBuffer(Linear.PanelFloats(weight.Columns) * sizeof(float));
+        var middle = weight.Rows / 2;
+        var (from, to) = (new RowSet(input.Floats, weight.Columns), new RowSet(output.Floats, weight.Rows));
+        kernels.Linear(weight, 0, middle, from, to, inputs, panel.Floats);
+        kernels.Linear(weight, middle, weight.Rows, from, to, inputs, panel.Floats);
+        return output.ToFloats();
+    }
+
+    private static float[] Sum(KernelSet kernels, float[] a, float[] w, float[] start, int inputs, int depth, int columns, int cut)
+    {
+        using var coefficients = GuardedBuffer.Of<float>(a);
+        using var weights = GuardedBuffer.Of<float>(w);
+        using var sums = GuardedBuffer.Of<float>(start);
+        for (var d = 0; d < depth; d += cut)
+        {
+            var part = new RowSet(coefficients.Floats + d, depth);
+            kernels.WeightedSum(part, new RowSet(sums.Floats, columns), inputs, weights.Floats + ((long)d * columns), columns, Math.Min(cut, depth - d), columns);
+        }
+
+        return sums.ToFloats();
+    }
+
+    private static int[] Bits(ReadOnlySpan<float> values) => MemoryMarshal.Cast<float, int>(values).ToArray();
+}

@@ -1,0 +1,44 @@
+namespace Conclave.Model.Tests.Numerics;
+
+public sealed class WorkerPoolTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(5)]
+    public void Every_item_is_done_exactly_once_before_the_call_returns(int threads)
+    {
+        using var workers = new WorkerPool(threads);
+        for (var round = 0; round < 3000; round++)
+        {
+            var count = round % 97;
+            var loop = new CountLoop { Done = new int[count] };
+            workers.Run(ref loop, count, 1 + (round % 5));
+            Assert.All(loop.Done, done => Assert.Equal(1, done));
+        }
+    }
+
+    [Fact]
+    public async Task Parked_threads_wake_again()
+    {
+        using var workers = new WorkerPool(3);
+        for (var round = 0; round < 20; round++)
+        {
+            var loop = new CountLoop { Done = new int[1000] };
+            workers.Run(ref loop, 1000, 1);
+            Assert.All(loop.Done, done => Assert.Equal(1, done));
+            await Task.Delay(5);
+        }
+    }
+
+    private struct CountLoop : IParallelLoop
+    {
+        public int[] Done;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var i = start; i < end; i++)
+                Interlocked.Increment(ref Done[i]);
+        }
+    }
+}
