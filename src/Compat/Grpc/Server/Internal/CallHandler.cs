@@ -16,17 +16,20 @@ internal abstract class CallHandler(GrpcServiceOptions options, ILogger logger)
             return;
         httpContext.Response.ContentType = Protocol.ContentType;
         await using var call = new HttpCallContext(httpContext, options, logger);
+        Status status;
+        Metadata? trailers = null;
         try
         {
             await RunAsync(call);
-            await call.EndAsync(call.Status, null);
+            status = call.Status;
         }
         catch (Exception exception)
         {
             LogFailure(call, exception);
-            Status status = Errors.From(exception, options.EnableDetailedErrors == true);
-            await call.EndAsync(status, (exception as RpcException)?.Trailers);
+            status = Errors.From(exception, options.EnableDetailedErrors == true);
+            trailers = (exception as RpcException)?.Trailers;
         }
+        await call.EndAsync(status, trailers);
     }
 
     protected abstract Task RunAsync(HttpCallContext call);
