@@ -35,7 +35,7 @@ public static class ErrorMap
         OperatingException known => known,
         ClusterException remote => new OperatingException(remote.Error, remote.Message, remote),
         ChatFormatException chat => new OperatingException(OperatingError.InvalidRequest, chat.Message, chat),
-        SiloUnavailableException or OrleansMessageRejectionException => new OperatingException(OperatingError.Unavailable, "the silo that served this request is gone; try again", exception),
+        SiloUnavailableException or OrleansMessageRejectionException or EnumerationAbortedException => new OperatingException(OperatingError.Unavailable, "the silo that served this request is gone; try again", exception),
         TimeoutException => new OperatingException(OperatingError.Unavailable, "the cluster did not answer in time; try again", exception),
         _ => new OperatingException(OperatingError.Internal, "internal error; the server's log has the details", exception),
     };

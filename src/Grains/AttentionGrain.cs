@@ -17,6 +17,8 @@ public sealed class AttentionGrain(Rank rank) : Grain, IAttentionGrain
         {
             rank.Open(command);
             _sequenceId = command.SequenceId;
+            // A long completion calls this grain at its end only: it must not be collected as idle before.
+            DelayDeactivation(TimeSpan.MaxValue);
             return Task.CompletedTask;
         }
         catch (OperatingException e)

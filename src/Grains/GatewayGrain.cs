@@ -46,6 +46,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo) : Grain, IGa
             PagesTotal = status.PagesTotal,
             PromptTokens = status.PromptTokens,
             GeneratedTokens = status.GeneratedTokens,
+            Fault = status.Fault?.Message,
         });
     }
 

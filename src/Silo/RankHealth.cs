@@ -12,6 +12,7 @@ internal sealed class RankHealth(Rank rank) : IHealthCheck
         try
         {
             EngineStatus status = rank.Engine.Status;
+            if (status.Fault is { } fault) return Task.FromResult(HealthCheckResult.Unhealthy("the step loop has failed; restart the silo", fault));
             return Task.FromResult(HealthCheckResult.Healthy($"{status.Running} running, {status.Waiting} waiting"));
         }
         catch (OperatingException e)

@@ -44,11 +44,19 @@ public sealed class CompletionBuilder(ServedModel model)
     /// <summary>Most stop texts.</summary>
     public const int MaxStops = 16;
 
+    /// <summary>Most characters of a stop text.</summary>
+    public const int MaxStopLength = 4096;
+
+    /// <summary>Most tools.</summary>
+    public const int MaxTools = 128;
+
     /// <summary>One chat turn.</summary>
     /// <exception cref="ChatFormatException">The messages do not make a conversation.</exception>
     /// <exception cref="OperatingException">A value is out of range, or the prompt is too long.</exception>
     public CompletionRequest Chat(ChatRequest request, SamplingWishes wishes)
     {
+        ChatRules.CheckForApi(request, model.Format.Family);
+        CheckTools(request.Tools ?? []);
         RenderedPrompt prompt = model.Format.Render(request);
         var reading = new ChatReading(model.Format, prompt.ThinkingOpen, ToolsOffered: request.Tools is { Count: > 0 });
         return Build(model.Tokenizer.Encode(prompt.Segments), wishes, prompt.ThinkingOpen ? DefaultThinkingMaxTokens : DefaultMaxTokens) with
@@ -88,6 +96,7 @@ public sealed class CompletionBuilder(ServedModel model)
                 $"This model's maximum context length is {context} tokens. However, you requested {ids.Length + maxTokens} tokens " +
                 $"({ids.Length} in the messages, {maxTokens} in the completion). Please reduce the length of the messages or completion.");
         if (wishes.Stop.Count > MaxStops) throw Invalid($"stop: {wishes.Stop.Count} texts are too many; at most {MaxStops} are allowed");
+        if (wishes.Stop.Any(text => text.Length > MaxStopLength)) throw Invalid($"stop: a text is too long; at most {MaxStopLength} characters are allowed");
         var sampling = new SamplingParameters
         {
             Temperature = (float)(wishes.Temperature ?? (model.Defaults.DoSample == false ? 0 : model.Defaults.Temperature ?? 1)),
@@ -99,6 +108,14 @@ public sealed class CompletionBuilder(ServedModel model)
         };
         sampling.Validate();
         return new CompletionRequest { PromptIds = ids, MaxTokens = (int)maxTokens, StopTokenIds = model.EosTokenIds, Stop = wishes.Stop, Sampling = sampling };
+    }
+
+    private static void CheckTools(IReadOnlyList<ToolDefinition> tools)
+    {
+        if (tools.Count > MaxTools) throw Invalid($"tools: {tools.Count} are too many; at most {MaxTools} are allowed");
+        for (int i = 0; i < tools.Count; i++)
+            if (tools[i].Name.Length is 0 or > 64 || !tools[i].Name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))
+                throw new ChatFormatException($"tools[{i}].function.name: must be 1 to 64 letters, digits, '_' or '-'", $"tools[{i}].function.name");
     }
 
     private static OperatingException Invalid(string message) => new(OperatingError.InvalidRequest, message);

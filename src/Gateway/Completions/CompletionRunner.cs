@@ -83,6 +83,7 @@ public sealed class CompletionRunner(RankDirectory ranks, ServedModel model)
 
         public CompletionEnd End(FinishReason reason) => reason switch
         {
+            FinishReason.Cancelled or FinishReason.Failed => throw new OperatingException(OperatingError.Unavailable, "the rank gave this sequence up; try again"),
             FinishReason.Length when _parser.StopMatched is null => CompletionEnd.Length,
             _ => _parser.CallCount > 0 ? CompletionEnd.ToolCalls : CompletionEnd.Stop,
         };

@@ -58,14 +58,13 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
 
     private Chat.ChatRequest Conversation(V1.ChatRequest request, string model)
     {
-        if (request.Messages.Count == 0) throw new OperatingException(OperatingError.InvalidRequest, "messages: must hold at least one message");
         bool thinking = request.HasThinking ? request.Thinking : served.ThinksByDefault(model);
         return new Chat.ChatRequest
         {
             Messages = [.. request.Messages.Select(Message)],
             Tools = [.. request.Tools.Select(Tool)],
             Thinking = thinking && served.Format.SupportsThinking,
-            AddGenerationPrompt = !request.Messages[^1].Prefix,
+            AddGenerationPrompt = request.Messages is not [.., { Prefix: true }],
         };
     }
 

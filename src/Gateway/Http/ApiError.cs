@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Conclave.Engine;
+using Conclave.Model.Chat;
 using Microsoft.AspNetCore.Http;
 
 namespace Conclave.Gateway.Http;
@@ -14,7 +15,7 @@ internal static class ApiError
         json.WriteStartObject("error");
         json.WriteString("message", error.Message);
         json.WriteString("type", entry.Type);
-        json.WriteNull("param");
+        json.WriteString("param", (error.InnerException as ChatFormatException)?.Field);
         json.WriteString("code", entry.Code);
         json.WriteEndObject();
         json.WriteEndObject();
@@ -27,7 +28,6 @@ internal static class ApiError
     public static async Task Respond(HttpResponse response, OperatingException error, int? status = null)
     {
         ErrorMap.Entry entry = ErrorMap.For(error.Error);
-        response.Clear();
         response.StatusCode = status ?? entry.HttpStatus;
         if (entry.RetryAfterSeconds is { } seconds) response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         await JsonBody.Respond(response, json => Write(json, error));

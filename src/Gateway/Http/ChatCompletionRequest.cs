@@ -8,8 +8,6 @@ namespace Conclave.Gateway.Http;
 /// <summary>The body of <c>POST /chat/completions</c>, read strictly: a field of the wrong type is an error that names it, unknown fields are ignored.</summary>
 internal sealed record ChatCompletionRequest
 {
-    private const int MaxTools = 128;
-
     public required string Model { get; init; }
 
     public required ChatRequest Chat { get; init; }
@@ -26,49 +24,51 @@ internal sealed record ChatCompletionRequest
     /// <exception cref="OperatingException">A value is not allowed, or the model is not served.</exception>
     public static ChatCompletionRequest Read(JsonElement body, ServedModel served)
     {
+        try
+        {
+            return ReadFields(body, served);
+        }
+        catch (ChatFormatException e)
+        {
+            throw new ChatFormatException($"{JsonBody.Undeserializable}: {e.Message}", e.Field, e);
+        }
+    }
+
+    private static ChatCompletionRequest ReadFields(JsonElement body, ServedModel served)
+    {
         JsonField root = new JsonField(body, "").RequireObject();
         string model = root.Required("model").String();
         if (!served.Serves(model)) throw new OperatingException(OperatingError.UnknownModel, "Model Not Exist");
-        bool thinking = Thinking(root) ?? served.ThinksByDefault(model);
+        bool thinking = (Thinking(root) ?? served.ThinksByDefault(model)) && served.Format.SupportsThinking;
         bool stream = root["stream"]?.Bool() ?? false;
         JsonField? options = root["stream_options"]?.RequireObject();
         if (options is not null && !stream) throw Invalid("stream_options: is allowed only with \"stream\": true");
-        var request = new ChatCompletionRequest
+        return new ChatCompletionRequest
         {
             Model = model,
-            Chat = ReadChat(root, thinking && served.Format.SupportsThinking),
+            Chat = ReadChat(root, thinking),
             Sampling = ReadSampling(root, thinking),
             Stream = stream,
             IncludeUsage = options?["include_usage"]?.Bool() ?? false,
         };
-        return request;
     }
 
     private static ChatRequest ReadChat(JsonField root, bool thinking)
     {
         IReadOnlyList<ChatMessage> messages = ChatJson.ReadMessages(root.Required("messages").Value);
-        if (messages.Count == 0) throw Invalid("messages: must hold at least one message");
-        if (messages.Any(m => m.Role == ChatRole.Developer)) throw Invalid("messages: the role 'developer' is not accepted; use 'system'");
-        if (messages[^1] is { Role: ChatRole.Assistant, Prefix: false })
-            throw Invalid("The last message must be a user or tool message, or an assistant message with prefix mode on (\"prefix\": true)");
-        JsonElement? format = ReadResponseFormat(root, messages);
         return new ChatRequest
         {
             Messages = messages,
             Tools = ReadTools(root),
-            ResponseFormat = format,
+            ResponseFormat = ReadResponseFormat(root, messages),
             Thinking = thinking,
-            AddGenerationPrompt = !messages[^1].Prefix,
+            AddGenerationPrompt = messages is not [.., { Prefix: true }],
         };
     }
 
     private static IReadOnlyList<ToolDefinition>? ReadTools(JsonField root)
     {
         IReadOnlyList<ToolDefinition>? tools = root["tools"] is { } field ? ChatJson.ReadTools(field.Value) : null;
-        if (tools is { Count: > MaxTools }) throw Invalid($"tools: {tools.Count} are too many; at most {MaxTools} are allowed");
-        foreach (ToolDefinition tool in tools ?? [])
-            if (tool.Name.Length is 0 or > 64 || !tool.Name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))
-                throw Invalid($"tools: '{tool.Name}' is not a function name; it takes 1 to 64 letters, digits, '_' or '-'");
         if (root["tool_choice"] is not { } choice) return tools;
         if (choice.Value.ValueKind == JsonValueKind.String)
             return choice.String() switch
@@ -100,6 +100,7 @@ internal sealed record ChatCompletionRequest
         }
     }
 
+    /// <summary>Temperature and the like count in thinking mode too: the hosted API ignores them there, here a seed or temperature 0 must give the same tokens.</summary>
     private static SamplingWishes ReadSampling(JsonField root, bool thinking)
     {
         bool logprobs = root["logprobs"]?.Bool() ?? false;

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Conclave.Engine;
 using Conclave.Gateway.Completions;
 using Conclave.Model.Chat;
 using Microsoft.AspNetCore.Http;
@@ -14,10 +13,9 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
         using JsonDocument body = await JsonBody.Read(context.Request, context.RequestAborted);
         ChatCompletionRequest request = ChatCompletionRequest.Read(body.RootElement, served);
         CompletionRequest completion = builder.Chat(request.Chat, request.Sampling);
-        var writer = new ChatResponseWriter(
-            served, request.Model, clock.GetUtcNow(), completion.Chat!.ThinkingOpen, logprobs: request.Sampling.TopLogprobs is not null);
+        var writer = new ChatResponseWriter(served, request, completion.Chat!.ThinkingOpen, clock.GetUtcNow());
         await using IAsyncEnumerator<CompletionEvent> events = runner.Run(completion, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
-        if (request.Stream) await Stream(context, request, writer, events);
+        if (request.Stream) await Stream(context, writer, events, request.IncludeUsage);
         else await Whole(context, writer, events);
     }
 
@@ -27,7 +25,7 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
         var deltas = new List<ChatDelta>();
         var tokens = new List<TokenLogprob>();
         CompletionEvent.Finished? finished = null;
-        await using var keepAlive = new KeepAlive(context.Response, "\n"u8.ToArray(), "application/json", options.KeepAliveMs, clock);
+        using var keepAlive = new KeepAlive(context.Response, "\n"u8.ToArray(), "application/json", options.KeepAliveMs, clock);
         try
         {
             while (finished is null && await keepAlive.While(events.MoveNextAsync()))
@@ -50,10 +48,10 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
         await JsonBody.Respond(context.Response, json => writer.WriteWhole(json, deltas, tokens, finished!));
     }
 
-    private async Task Stream(HttpContext context, ChatCompletionRequest request, ChatResponseWriter writer, IAsyncEnumerator<CompletionEvent> events)
+    private async Task Stream(HttpContext context, ChatResponseWriter writer, IAsyncEnumerator<CompletionEvent> events, bool extraUsage)
     {
         var sse = new ServerSentEvents(context.Response);
-        await using var keepAlive = new KeepAlive(context.Response, ": keep-alive\n\n"u8.ToArray(), ServerSentEvents.ContentType, options.KeepAliveMs, clock);
+        using var keepAlive = new KeepAlive(context.Response, ": keep-alive\n\n"u8.ToArray(), ServerSentEvents.ContentType, options.KeepAliveMs, clock);
         try
         {
             // The first event is awaited before the status goes out, so that a refusal is an ordinary HTTP error.
@@ -62,7 +60,7 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
             for (; more; more = await keepAlive.While(events.MoveNextAsync()))
             {
                 if (events.Current is CompletionEvent.Progress progress) await Send(sse, writer, progress);
-                else await SendEnd(sse, writer, (CompletionEvent.Finished)events.Current, request.IncludeUsage);
+                else await SendEnd(sse, writer, (CompletionEvent.Finished)events.Current, extraUsage);
             }
         }
         catch (Exception e) when (context.Response.HasStarted && e is not OperationCanceledException)
@@ -89,7 +87,7 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
 
     private static async Task SendEnd(ServerSentEvents sse, ChatResponseWriter writer, CompletionEvent.Finished finished, bool extraUsage)
     {
-        await sse.Send(json => writer.WriteEnd(json, finished.End, extraUsage ? null : finished.Usage));
+        await sse.Send(json => writer.WriteEnd(json, finished));
         if (extraUsage) await sse.Send(json => writer.WriteUsageChunk(json, finished.Usage));
     }
 }

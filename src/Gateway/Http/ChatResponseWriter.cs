@@ -6,7 +6,11 @@ using Conclave.Model.Chat;
 namespace Conclave.Gateway.Http;
 
 /// <summary>Writes the JSON of one chat answer, whole or in chunks: same id, creation time and model throughout.</summary>
-internal sealed class ChatResponseWriter(ServedModel served, string model, DateTimeOffset now, bool thinking, bool logprobs)
+/// <param name="served">The model that answers.</param>
+/// <param name="request">What was asked for.</param>
+/// <param name="thinking">The answer begins with reasoning; otherwise nothing of it is mentioned.</param>
+/// <param name="now">Time of creation.</param>
+internal sealed class ChatResponseWriter(ServedModel served, ChatCompletionRequest request, bool thinking, DateTimeOffset now)
 {
     private readonly string _id = Guid.NewGuid().ToString();
 
@@ -28,9 +32,9 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
         else WriteCalls(body, [delta]);
     }, tokens);
 
-    /// <summary>The chunk that ends the message; <paramref name="usage"/> is null if the client wants it in a chunk of its own.</summary>
-    public void WriteEnd(Utf8JsonWriter json, CompletionEnd end, CompletionUsage? usage) =>
-        WriteChunk(json, delta => delta.WriteString("content", ""), end: end, usage: usage);
+    /// <summary>The chunk that ends the message; it carries the usage unless the client wants that in a chunk of its own.</summary>
+    public void WriteEnd(Utf8JsonWriter json, CompletionEvent.Finished finished) =>
+        WriteChunk(json, delta => WriteText(delta, ChatDeltaKind.Content, ""), finished: finished);
 
     /// <summary>The extra chunk with the usage of the whole request.</summary>
     public void WriteUsageChunk(Utf8JsonWriter json, CompletionUsage usage)
@@ -56,7 +60,7 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
         ChatDelta[] calls = [.. deltas.Where(d => d.Kind == ChatDeltaKind.ToolCall)];
         if (calls.Length > 0) WriteCalls(json, calls);
         json.WriteEndObject();
-        WriteLogprobs(json, logprobs ? tokens : null);
+        WriteLogprobs(json, request.Sampling.TopLogprobs is null ? null : tokens);
         json.WriteString("finish_reason", Name(finished.End));
         json.WriteEndObject();
         json.WriteEndArray();
@@ -65,7 +69,7 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
     }
 
     private void WriteChunk(
-        Utf8JsonWriter json, Action<Utf8JsonWriter> writeDelta, IReadOnlyList<TokenLogprob>? tokens = null, CompletionEnd? end = null, CompletionUsage? usage = null)
+        Utf8JsonWriter json, Action<Utf8JsonWriter> writeDelta, IReadOnlyList<TokenLogprob>? tokens = null, CompletionEvent.Finished? finished = null)
     {
         WriteHead(json, "chat.completion.chunk");
         json.WriteStartArray("choices");
@@ -74,13 +78,12 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
         json.WriteStartObject("delta");
         writeDelta(json);
         json.WriteEndObject();
-        WriteLogprobs(json, logprobs ? tokens : null);
-        if (end is { } reason) json.WriteString("finish_reason", Name(reason));
-        else json.WriteNull("finish_reason");
+        WriteLogprobs(json, tokens);
+        json.WriteString("finish_reason", finished is null ? null : Name(finished.End));
         json.WriteEndObject();
         json.WriteEndArray();
-        if (usage is not null) WriteUsage(json, usage);
-        else json.WriteNull("usage");
+        if (request.IncludeUsage) json.WriteNull("usage");
+        else if (finished is not null) WriteUsage(json, finished.Usage);
         json.WriteEndObject();
     }
 
@@ -90,7 +93,7 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
         json.WriteString("id", _id);
         json.WriteString("object", kind);
         json.WriteNumber("created", now.ToUnixTimeSeconds());
-        json.WriteString("model", model);
+        json.WriteString("model", request.Model);
         json.WriteString("system_fingerprint", Fingerprint);
     }
 
@@ -162,7 +165,7 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
         json.WriteEndArray();
     }
 
-    private static void WriteUsage(Utf8JsonWriter json, CompletionUsage usage)
+    private void WriteUsage(Utf8JsonWriter json, CompletionUsage usage)
     {
         json.WriteStartObject("usage");
         json.WriteNumber("prompt_tokens", usage.PromptTokens);
@@ -171,9 +174,13 @@ internal sealed class ChatResponseWriter(ServedModel served, string model, DateT
         json.WriteStartObject("prompt_tokens_details");
         json.WriteNumber("cached_tokens", usage.CachedTokens);
         json.WriteEndObject();
-        json.WriteStartObject("completion_tokens_details");
-        json.WriteNumber("reasoning_tokens", usage.ReasoningTokens);
-        json.WriteEndObject();
+        if (thinking)
+        {
+            json.WriteStartObject("completion_tokens_details");
+            json.WriteNumber("reasoning_tokens", usage.ReasoningTokens);
+            json.WriteEndObject();
+        }
+
         json.WriteNumber("prompt_cache_hit_tokens", usage.CachedTokens);
         json.WriteNumber("prompt_cache_miss_tokens", usage.PromptTokens - usage.CachedTokens);
         json.WriteEndObject();

@@ -14,10 +14,10 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
             await next(context);
             await ExplainStatus(context.Response);
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception e) when (context.RequestAborted.IsCancellationRequested)
         {
-            // The client has gone: there is nobody to answer, and its sequence is freed already.
-            context.Abort();
+            // There is nobody to answer, and the sequence is freed already.
+            LogClientGone(e, context.Request.Method, context.Request.Path);
         }
         catch (BadHttpRequestException e) when (!context.Response.HasStarted)
         {
@@ -47,6 +47,9 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
             ? Task.CompletedTask
             : ApiError.Respond(response, new OperatingException(OperatingError.InvalidRequest, message), response.StatusCode);
     }
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "the client of {Method} {Path} has gone")]
+    private partial void LogClientGone(Exception exception, string method, string path);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
     private partial void LogFault(Exception exception, string method, string path);

@@ -10,6 +10,9 @@ namespace Conclave.Gateway.Http;
 /// <summary>JSON bodies in and out.</summary>
 internal static class JsonBody
 {
+    /// <summary>How the hosted API begins the message about a body that is not what it should be; clients look for it.</summary>
+    public const string Undeserializable = "Failed to deserialize the JSON body into the target type";
+
     private static readonly JsonDocumentOptions ReadOptions = new() { MaxDepth = 128 };
 
     /// <summary>Text as it is, non-ASCII included: clients show it, no browser interprets it.</summary>
@@ -27,12 +30,17 @@ internal static class JsonBody
     /// <summary>Answers with one JSON value, compact.</summary>
     public static async Task Respond(HttpResponse response, Action<Utf8JsonWriter> write)
     {
-        response.ContentType = "application/json";
-        await response.Body.WriteAsync(Bytes(write), response.HttpContext.RequestAborted);
+        ReadOnlyMemory<byte> body = Bytes(write);
+        if (!response.HasStarted)
+        {
+            response.ContentType = "application/json";
+            response.ContentLength = body.Length;
+        }
+
+        await response.Body.WriteAsync(body, response.HttpContext.RequestAborted);
     }
 
-    /// <summary>One JSON value, compact.</summary>
-    public static ReadOnlyMemory<byte> Bytes(Action<Utf8JsonWriter> write)
+    private static ReadOnlyMemory<byte> Bytes(Action<Utf8JsonWriter> write)
     {
         var buffer = new ArrayBufferWriter<byte>(512);
         using (var json = new Utf8JsonWriter(buffer, WriteOptions)) write(json);
@@ -44,6 +52,7 @@ internal static class JsonBody
         if (!Utf8.IsValid(body.Span)) throw Malformed("it is not valid UTF-8");
         try
         {
+            CheckEscapes(body.Span);
             return JsonDocument.Parse(body, ReadOptions);
         }
         catch (JsonException e)
@@ -52,6 +61,25 @@ internal static class JsonBody
         }
     }
 
+    /// <summary>Half a surrogate pair is valid JSON but not text. It could hide in a name or deep in a tool's schema, so all strings are looked at, if any may have it.</summary>
+    private static void CheckEscapes(ReadOnlySpan<byte> body)
+    {
+        if (body.IndexOf("\\ud"u8) < 0 && body.IndexOf("\\uD"u8) < 0) return;
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = ReadOptions.MaxDepth });
+        while (reader.Read())
+        {
+            if (!reader.ValueIsEscaped || reader.TokenType is not (JsonTokenType.String or JsonTokenType.PropertyName)) continue;
+            try
+            {
+                reader.GetString();
+            }
+            catch (InvalidOperationException)
+            {
+                throw Malformed($"the string at byte {reader.TokenStartIndex} holds an unpaired surrogate escape (\\ud800 to \\udfff), which is not text");
+            }
+        }
+    }
+
     private static OperatingException Malformed(string why) =>
-        new(OperatingError.InvalidRequest, $"Failed to deserialize the JSON body into the target type: {why}");
+        new(OperatingError.InvalidRequest, $"{Undeserializable}: {why}");
 }
