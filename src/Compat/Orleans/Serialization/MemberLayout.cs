@@ -23,7 +23,8 @@ internal static class MemberLayout
             uint position = 0;
             foreach (PropertyInfo property in PrimaryParameters(levels[level]))
             {
-                if (!numbered.Contains(property)) Add(level, kind: 0, position, property);
+                // A parameter that only fills a property of a base type travels with that one.
+                if (property.DeclaringType == levels[level] && !numbered.Contains(property)) Add(level, kind: 0, position, property);
                 position++;
             }
         }
@@ -48,9 +49,16 @@ internal static class MemberLayout
         ConstructorInfo? primary = type.GetConstructors(Declared)
             .Where(constructor => constructor.GetParameters() is { Length: > 0 } parameters && parameters[0].ParameterType != type && parameters.All(Matches))
             .MaxBy(constructor => constructor.GetParameters().Length);
-        return primary?.GetParameters().Select(parameter => type.GetProperty(parameter.Name!, Declared)!) ?? [];
+        return primary?.GetParameters().Select(parameter => Property(type, parameter)!) ?? [];
 
-        bool Matches(ParameterInfo parameter) => type.GetProperty(parameter.Name!, Declared)?.PropertyType == parameter.ParameterType;
+        bool Matches(ParameterInfo parameter) => Property(type, parameter)?.PropertyType == parameter.ParameterType;
+    }
+
+    private static PropertyInfo? Property(Type type, ParameterInfo parameter)
+    {
+        for (Type? level = type; level is not null; level = level.BaseType)
+            if (level.GetProperty(parameter.Name!, Declared) is { } property) return property;
+        return null;
     }
 
     private static bool IsRecord(Type type) => type.GetMethod("PrintMembers", Declared, [typeof(System.Text.StringBuilder)]) is not null;

@@ -1,0 +1,97 @@
+using System.Net;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans;
+using Orleans.Configuration;
+using Orleans.Hosting;
+using Orleans.Runtime;
+
+namespace Conclave.Compat.Tests.Orleans;
+
+/// <summary>A cluster of silos in this process, and a client of it.</summary>
+internal sealed class TestCluster : IAsyncDisposable
+{
+    private static int LastPort = 20000;
+
+    private readonly List<IHost> _silos = [];
+    private readonly List<int> _gateways = [];
+    private readonly Action<ISiloBuilder>? _configure;
+    private readonly TimeSpan? _responseTimeout;
+    private readonly IPEndPoint _primary;
+    private IHost? _client;
+
+    private TestCluster(Action<ISiloBuilder>? configure, TimeSpan? responseTimeout)
+    {
+        (_configure, _responseTimeout) = (configure, responseTimeout);
+        _primary = new IPEndPoint(IPAddress.Loopback, Interlocked.Increment(ref LastPort));
+    }
+
+    public IReadOnlyList<IHost> Silos => _silos;
+
+    /// <summary>The factory of the client, outside of all silos.</summary>
+    public IGrainFactory Client => _client!.Services.GetRequiredService<IClusterClient>();
+
+    /// <summary>The factory of a silo's host.</summary>
+    public IGrainFactory Inside(int silo) => _silos[silo].Services.GetRequiredService<IGrainFactory>();
+
+    public SiloAddress Address(int silo) => _silos[silo].Services.GetRequiredService<ILocalSiloDetails>().SiloAddress;
+
+    public IClusterMembershipService Membership(int silo) => _silos[silo].Services.GetRequiredService<IClusterMembershipService>();
+
+    public static async Task<TestCluster> StartAsync(int silos = 1, Action<ISiloBuilder>? configure = null, TimeSpan? responseTimeout = null)
+    {
+        var cluster = new TestCluster(configure, responseTimeout);
+        for (int i = 0; i < silos; i++) await cluster.AddSiloAsync();
+        var builder = Host.CreateApplicationBuilder();
+        builder.Logging.ClearProviders();
+        builder.UseOrleansClient(client =>
+        {
+            client.UseLocalhostClustering([.. cluster._gateways]);
+            if (responseTimeout is { } timeout) client.Configure<ClientMessagingOptions>(o => o.ResponseTimeout = timeout);
+        });
+        cluster._client = builder.Build();
+        await cluster._client.StartAsync();
+        return cluster;
+    }
+
+    public async Task AddSiloAsync()
+    {
+        int port = _silos.Count == 0 ? _primary.Port : Interlocked.Increment(ref LastPort);
+        int gateway = Interlocked.Increment(ref LastPort);
+        var builder = Host.CreateApplicationBuilder();
+        builder.Logging.ClearProviders();
+        builder.UseOrleans(silo =>
+        {
+            silo.UseLocalhostClustering(port, gateway, _primary);
+            silo.AddMemoryGrainStorage("store");
+            if (_responseTimeout is { } timeout) silo.Configure<SiloMessagingOptions>(o => o.ResponseTimeout = timeout);
+            _configure?.Invoke(silo);
+        });
+        IHost host = builder.Build();
+        await host.StartAsync();
+        _silos.Add(host);
+        _gateways.Add(gateway);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _client!.StopAsync();
+        _client.Dispose();
+        foreach (IHost silo in _silos)
+        {
+            await silo.StopAsync();
+            silo.Dispose();
+        }
+    }
+
+    public static async Task UntilAsync(Func<Task<bool>> condition, string what)
+    {
+        for (int i = 0; i < 400; i++)
+        {
+            if (await condition()) return;
+            await Task.Delay(25);
+        }
+        Assert.Fail($"Not in time: {what}");
+    }
+}
