@@ -48,6 +48,8 @@ public sealed class ClusterTests
             Assert.Equal(target, await grain.Where());
             Assert.Equal(5, await grain.Saved());
         }
+        await grain.MoveTo(await grain.Where());
+        Assert.Equal(11, await grain.Add(0));
         string[] journal = Journal.Of("mover");
         Assert.Equal(["deactivate Migrating", "dehydrate"], journal[..2]);
     }

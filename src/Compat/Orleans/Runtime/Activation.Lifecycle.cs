@@ -10,7 +10,7 @@ internal sealed partial class Activation
     private readonly HashSet<IDisposable> _timers = [];
     private readonly List<IActivationState> _states = [];
     private AsyncServiceScope? _scope;
-    private Dictionary<string, object>? _migrationContext;
+    private SiloAddress? _migrationTarget;
 
     public object? GrainInstance { get; private set; }
 
@@ -39,15 +39,8 @@ internal sealed partial class Activation
         Pump();
     }
 
-    public void Migrate(Dictionary<string, object>? requestContext, CancellationToken cancellationToken = default)
-    {
-        lock (_gate)
-        {
-            if (_deactivation is not null) return;
-            _migrationContext = requestContext ?? [];
-        }
-        Deactivate(new DeactivationReason(DeactivationReasonCode.Migrating, "The grain moves to another silo."), cancellationToken);
-    }
+    public void Migrate(Dictionary<string, object>? requestContext, CancellationToken cancellationToken = default) =>
+        _scheduler.Run(() => StartMovingAsync(requestContext ?? []));
 
     public GrainTimer<TState> AddTimer<TState>(Func<TState, CancellationToken, Task> callback, TState state, GrainTimerCreationOptions options)
     {
@@ -122,7 +115,6 @@ internal sealed partial class Activation
         {
             try
             {
-                RequestContext.Import(_migrationContext is { Count: > 0 } ? _migrationContext : null);
                 if (GrainInstance is IGrainBase grain) await grain.OnDeactivateAsync(reason, timeout.Token).WaitAsync(timeout.Token);
             }
             catch (Exception e)
@@ -130,16 +122,34 @@ internal sealed partial class Activation
                 LogDeactivationFailed(GrainId, e);
             }
         }
-        bool moved = _migrationContext is not null && await TryMoveAsync(_migrationContext);
+        bool moved = _migrationTarget is not null && await TryMoveAsync(_migrationTarget);
         await LeaveAsync(registered: !moved, failure: null);
     }
 
-    private async Task<bool> TryMoveAsync(Dictionary<string, object> context)
+    /// <summary>Lets placement pick a silo; if that is this one, the activation stays as it is.</summary>
+    private async Task StartMovingAsync(Dictionary<string, object> context)
     {
         try
         {
             SiloAddress target = await Silo.Placement.PlaceAsync(GrainId, default, context);
-            if (target.Equals(Silo.Address)) return false;
+            if (target.Equals(Silo.Address)) return;
+            lock (_gate)
+            {
+                if (_deactivation is not null || _stage >= Stage.Deactivating) return;
+                _migrationTarget = target;
+            }
+            Deactivate(new DeactivationReason(DeactivationReasonCode.Migrating, $"The grain moves to {target}."));
+        }
+        catch (Exception e)
+        {
+            LogPlacementFailed(GrainId, e);
+        }
+    }
+
+    private async Task<bool> TryMoveAsync(SiloAddress target)
+    {
+        try
+        {
             var state = new MigrationState(Silo.Codecs);
             if (GrainInstance is IGrainMigrationParticipant participant) participant.OnDehydrate(state);
             foreach (IActivationState part in _states) part.OnDehydrate(state);
@@ -208,6 +218,9 @@ internal sealed partial class Activation
 
     [LoggerMessage(LogLevel.Error, "Grain {Grain} failed while it was deactivated")]
     private partial void LogDeactivationFailed(GrainId grain, Exception exception);
+
+    [LoggerMessage(LogLevel.Error, "No silo could be picked for grain {Grain} to move to; it stays")]
+    private partial void LogPlacementFailed(GrainId grain, Exception exception);
 
     [LoggerMessage(LogLevel.Error, "Grain {Grain} could not move to another silo; its state in memory is lost")]
     private partial void LogMigrationFailed(GrainId grain, Exception exception);

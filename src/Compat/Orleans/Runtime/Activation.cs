@@ -84,7 +84,11 @@ internal sealed partial class Activation : IGrainContext
             message.IsCancelled = true;
             if (message.Cancellation is not { } source) return true;
             // The callbacks of the token are the grain's code, hence a turn.
-            _scheduler.Run(source.CancelAsync);
+            _scheduler.Run(() =>
+            {
+                source.Cancel();
+                return Task.CompletedTask;
+            });
             return true;
         }
     }

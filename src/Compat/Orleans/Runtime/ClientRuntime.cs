@@ -38,6 +38,12 @@ internal sealed class ClientRuntime : RuntimeClient
         FailAll(_ => new OrleansException("The client was stopped."));
     }
 
+    public override void Dispose()
+    {
+        base.Dispose();
+        Disconnect();
+    }
+
     protected override void Send(Message request)
     {
         byte[] frame = MessageCodec.Write(request, Codecs);

@@ -63,6 +63,8 @@ internal abstract class RuntimeClient : IDisposable
         TimeSpan timeout = request.Method?.ResponseTimeout ?? Messaging.ResponseTimeout;
         call.Deadline = Clock.GetTimestamp() + (long)(timeout.TotalSeconds * Clock.TimestampFrequency);
         if (!oneWay) _calls[call.CallId] = call;
+        // Registered before sending, so that a response that comes at once finds the registration to take back.
+        if (!oneWay) call.CancelWith(token, CancelRemote);
         try
         {
             Send(request);
@@ -74,7 +76,7 @@ internal abstract class RuntimeClient : IDisposable
             return;
         }
         if (oneWay) call.Complete(request.Respond(null, null), Codecs);
-        else call.CancelWith(token, CancelRemote);
+        else if (token.IsCancellationRequested) SendCancel(call);
     }
 
     /// <summary>Completes the call that a response answers.</summary>

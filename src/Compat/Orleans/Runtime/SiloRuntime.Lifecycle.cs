@@ -38,6 +38,15 @@ internal sealed partial class SiloRuntime
         Cluster.Membership.Set(Address, SiloStatus.Dead, _name);
     }
 
+    /// <summary>A host that is disposed without being stopped leaves like a silo that crashed.</summary>
+    public override void Dispose()
+    {
+        base.Dispose();
+        if (_cluster is null || _left) return;
+        Detach();
+        Cluster.Membership.Set(Address, SiloStatus.Dead, _name);
+    }
+
     private async Task DeactivateAllAsync()
     {
         // Requests under way may activate more grains here until everybody has seen the new status.

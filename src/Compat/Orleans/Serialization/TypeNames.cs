@@ -113,7 +113,9 @@ internal sealed class TypeNames
     private void Add(string name, Type type)
     {
         if (name.AsSpan().IndexOfAny("<>,[]") >= 0) throw new OrleansConfigurationException($"The alias \"{name}\" of {type} may not contain any of < > , [ ].");
-        if (!_types.TryAdd(name, type)) throw new OrleansConfigurationException($"{type.AssemblyQualifiedName} and {_types[name].AssemblyQualifiedName} have the same name \"{name}\"; give one an [Alias].");
+        // Enumerations need no attribute, so they cannot be asked to keep their names apart: the first one has it.
+        if (!_types.TryAdd(name, type) && type.IsEnum) return;
+        if (_types[name] != type) throw new OrleansConfigurationException($"{type.AssemblyQualifiedName} and {_types[name].AssemblyQualifiedName} have the same name \"{name}\"; give one an [Alias].");
         _names.Add(type, name);
     }
 

@@ -51,7 +51,8 @@ internal sealed class ServerStream<T>(IAsyncEnumerable<T> source, CancellationTo
     {
         if (_stopped) return;
         _stopped = true;
-        await stop.CancelAsync();
+        // Not CancelAsync: the callbacks of the token are the grain's code and belong into its turn.
+        stop.Cancel();
         // The reader is gone: what the producer throws on its way out concerns nobody, and an enumerator may not be disposed while it moves.
         if (_move is not null) await ((Task)_move).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         await _enumerator.DisposeAsync();
