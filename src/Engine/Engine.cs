@@ -34,6 +34,8 @@ public sealed class Engine : IDisposable
     public Engine(Transformer model, EngineOptions options, TimeProvider clock)
     {
         options.Validate();
+        if (options.MaxStepRows > model.MaxRows)
+            throw new ArgumentOutOfRangeException(nameof(options), options.MaxStepRows, $"Engine option {nameof(options.MaxStepRows)} exceeds the {model.MaxRows} rows that the model was made for.");
         _model = model;
         _options = options;
         _clock = clock;

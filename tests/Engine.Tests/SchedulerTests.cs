@@ -98,6 +98,7 @@ public sealed class SchedulerTests
         var scheduler = new Scheduler(maxBatch, maxStepRows, pool);
         List<Sequence> arrived = [];
         List<Sequence> joined = [];
+        HashSet<Sequence> seen = [];
         HashSet<Sequence> cancelled = [];
 
         int step = 0;
@@ -126,13 +127,13 @@ public sealed class SchedulerTests
             Assert.Equal(segments.Count, segments.Select(segment => segment.Sequence).Distinct().Count());
             foreach ((Sequence sequence, _, _) in segments)
             {
-                if (!joined.Contains(sequence))
+                if (seen.Add(sequence))
                     joined.Add(sequence);
             }
         }
 
         Assert.Equal((0, pageCount), (pool.HeldCount, pool.FreeCount));
-        Assert.Equal(joined, arrived.Where(joined.Contains));
+        Assert.Equal(joined, arrived.Where(seen.Contains));
         foreach (Sequence sequence in arrived)
         {
             Assert.Equal(cancelled.Contains(sequence) ? FinishReason.Cancelled : FinishReason.Length, sequence.FinishReason);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Conclave.Model.Kernels;
 
 namespace Conclave.Engine.Sampling;
 
@@ -118,7 +119,7 @@ public static class Sampler
         Vector512<float> maxima = Vector512.Create(max);
         Vector512<float> temperatures = Vector512.Create(temperature);
         foreach (ref Vector512<float> vector in MemoryMarshal.Cast<float, Vector512<float>>(values))
-            vector = Exponential.OfNegative((vector - maxima) / temperatures);
+            vector = Elementwise.Exp<Vector512Lanes, Vector512<float>>((vector - maxima) / temperatures);
     }
 
     /// <summary>The first token at which the weights, added in order of id, pass <paramref name="target"/>.</summary>
