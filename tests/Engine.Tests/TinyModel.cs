@@ -88,10 +88,14 @@ internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
     /// <summary>Set when a pass has come to the gate.</summary>
     public ManualResetEventSlim Reached { get; } = new(false);
 
+    /// <summary>Bytes that the thread of the step loop has allocated.</summary>
+    public long LoopAllocatedBytes { get; private set; }
+
     public void FailNext(int count) => Volatile.Write(ref _failures, count);
 
     public void Begin(int layer, in RoutedRows rows)
     {
+        LoopAllocatedBytes = GC.GetAllocatedBytesForCurrentThread();
         Reached.Set();
         Gate.Wait(TimeSpan.FromSeconds(30));
         inner.Begin(layer, rows);
