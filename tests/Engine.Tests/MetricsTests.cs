@@ -2,7 +2,9 @@ using System.Diagnostics.Metrics;
 
 namespace Conclave.Engine.Tests;
 
-[Collection(nameof(AllocationTests))]
+/// <summary>Runs alone: a listener hears every engine of the process.</summary>
+[CollectionDefinition(nameof(MetricsTests), DisableParallelization = true)]
+[Collection(nameof(MetricsTests))]
 public sealed class MetricsTests : IDisposable
 {
     private readonly TinyModel _model = new();
