@@ -15,7 +15,9 @@ public interface IParallelLoop
 /// </summary>
 public sealed unsafe class WorkerPool : IDisposable
 {
-    private const int SpinsBeforeParking = 4000;
+    // A spin is about 0.1 us. After the first ones every further spin offers the processor to whoever else wants it.
+    private const int SpinsBeforeYielding = 200;
+    private const int SpinsBeforeParking = 2000;
     private readonly Thread[] _threads;
     private readonly AutoResetEvent[] _wake;
     private readonly int[] _parked;
@@ -82,11 +84,7 @@ public sealed unsafe class WorkerPool : IDisposable
         var chunks = _chunkCount;
         TakeChunks(number, 0);
         for (var spins = 0; Volatile.Read(ref _finished) < chunks; spins++)
-        {
-            Thread.SpinWait(4);
-            if (spins > SpinsBeforeParking)
-                Thread.Yield();
-        }
+            Spin(spins);
     }
 
     /// <summary>Ends the threads; no loop may be running.</summary>
@@ -107,6 +105,14 @@ public sealed unsafe class WorkerPool : IDisposable
         where TLoop : struct, IParallelLoop =>
         Unsafe.AsRef<TLoop>(loop).Run(start, end, worker);
 
+    private static void Spin(int spins)
+    {
+        if (spins > SpinsBeforeYielding)
+            Thread.Yield();
+        else
+            Thread.SpinWait(4);
+    }
+
     private void Work(int index)
     {
         long seen = 0;
@@ -122,7 +128,7 @@ public sealed unsafe class WorkerPool : IDisposable
             }
             else if (++spins < SpinsBeforeParking)
             {
-                Thread.SpinWait(4);
+                Spin(spins);
             }
             else
             {

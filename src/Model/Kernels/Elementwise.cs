@@ -33,6 +33,7 @@ public static unsafe class Elementwise
     }
 
     /// <summary><c>x[i] = 1 / (1 + e^-x[i])</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Sigmoid<TLanes, TVector>(float* x, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -42,6 +43,7 @@ public static unsafe class Elementwise
     }
 
     /// <summary>The SwiGLU gate: <c>gate[i] = gate[i] sigmoid(gate[i]) up[i]</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SiluMultiply<TLanes, TVector>(float* gate, float* up, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -55,6 +57,7 @@ public static unsafe class Elementwise
     }
 
     /// <summary><c>y[i] += x[i]</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add<TLanes, TVector>(float* y, float* x, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -64,6 +67,7 @@ public static unsafe class Elementwise
     }
 
     /// <summary><c>y[i] *= factor</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Scale<TLanes, TVector>(float* y, float factor, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -76,6 +80,7 @@ public static unsafe class Elementwise
     /// <summary>
     /// The lightning indexer's combination of heads: <c>y[t] = sum over h of weights[h] max(scores[h, t], 0)</c>, one fused multiply-add per head in ascending h.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ReluCombine<TLanes, TVector>(float* scores, int stride, float* weights, int heads, float* y, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -103,6 +108,7 @@ public static unsafe class Elementwise
     /// <param name="rowCount">Experts.</param>
     /// <param name="shared">Output of the shared experts, or null.</param>
     /// <param name="count">Width.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void CombineExperts<TLanes, TVector>(float* y, float* rows, float* weights, int rowCount, float* shared, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged

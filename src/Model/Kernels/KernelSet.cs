@@ -75,7 +75,8 @@ public abstract unsafe class KernelSet
 
     private static KernelTier BestTier()
     {
-        if (Vector512.IsHardwareAccelerated && Avx512F.IsSupported)
+        // Not Vector512.IsHardwareAccelerated: it is false on processors that clock down a little for 512-bit work, where 512 bits win all the same.
+        if (Avx512F.IsSupported)
             return KernelTier.Vector512;
         return Fma.IsSupported || AdvSimd.IsSupported ? KernelTier.Vector256 : KernelTier.Scalar;
     }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Conclave.Model.Checkpoints;
 
@@ -13,10 +14,11 @@ public static unsafe class Linear
     /// <summary>Weight rows that are widened at a time for several input rows.</summary>
     public const int PanelRows = 16;
 
-    private const int TailFloats = 8 * Lanes.Count;
+    private const int TileRows = 4;
+    private const int TailSizeBytes = Lanes.Count * sizeof(float);
 
     /// <summary>Floats of scratch memory that <see cref="Run"/> needs for weights of <paramref name="columns"/> columns.</summary>
-    public static long PanelFloats(int columns) => TailFloats + ((long)PanelRows * columns);
+    public static long PanelFloats(int columns) => (PanelRows + TileRows) * (long)Padded(columns);
 
     /// <summary>Computes outputs <paramref name="start"/> to <paramref name="end"/> of <paramref name="rowCount"/> rows; output o of a row goes to <c>y[o]</c>.</summary>
     /// <param name="w">Weights.</param>
@@ -51,23 +53,51 @@ public static unsafe class Linear
             return;
         }
 
+        // Whole vectors only, so that the tile has no special end: what has another width is copied behind zeros.
         var columns = w.Columns;
-        var tails = panel;
-        panel += TailFloats;
+        var padded = Padded(columns);
+        var inputs = panel + ((long)PanelRows * padded);
+        var sums = stackalloc float[TileRows * TileRows];
         for (var first = start; first < end; first += PanelRows)
         {
             var count = Math.Min(PanelRows, end - first);
             var rows = panel;
-            if (w.Type == DType.F32)
+            if (w.Type == DType.F32 && columns == padded)
                 rows = (float*)w.Row(first);
             else
-                Widen.Rows<TLanes, TVector, TFormat>(w, first, count, panel);
-            for (var r = 0; r < rowCount; r += 4)
+                Widen.Rows<TLanes, TVector, TFormat>(w, first, count, panel, padded);
+            for (var r = 0; r < rowCount; r += TileRows)
             {
-                for (var o = 0; o < count; o += 4)
-                    Tile<TLanes, TVector>(x, y, r, Math.Min(4, rowCount - r), rows + ((long)o * columns), columns, first + o, Math.Min(4, count - o), tails);
+                var tileRows = Math.Min(TileRows, rowCount - r);
+                float* x0 = x.Row(r), x1 = x.Row(r + Math.Min(1, tileRows - 1)), x2 = x.Row(r + Math.Min(2, tileRows - 1)), x3 = x.Row(r + tileRows - 1);
+                if (columns != padded)
+                {
+                    x0 = Pad(x0, columns, inputs, padded);
+                    x1 = Pad(x1, columns, inputs + padded, padded);
+                    x2 = Pad(x2, columns, inputs + (2L * padded), padded);
+                    x3 = Pad(x3, columns, inputs + (3L * padded), padded);
+                }
+
+                for (var o = 0; o < count; o += TileRows)
+                {
+                    var outputs = Math.Min(TileRows, count - o);
+                    var w0 = rows + ((long)o * padded);
+                    Tile<TLanes, TVector>(x0, x1, x2, x3, w0, w0 + (Math.Min(1, outputs - 1) * (long)padded), w0 + (Math.Min(2, outputs - 1) * (long)padded), w0 + ((outputs - 1) * (long)padded), padded, sums);
+                    for (var i = 0; i < tileRows; i++)
+                        new ReadOnlySpan<float>(sums + (i * TileRows), outputs).CopyTo(new Span<float>(y.Row(r + i) + first + o, outputs));
+                }
             }
         }
+    }
+
+    private static int Padded(int columns) => (columns + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
+
+    /// <summary>Copies a row and fills it up with zeros; the accumulators of the kernels never live across a call, which would push them out of registers.</summary>
+    private static float* Pad(float* source, int count, float* destination, int padded)
+    {
+        new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
+        new Span<float>(destination + count, padded - count).Clear();
+        return destination;
     }
 
     /// <summary>Up to four outputs of one row, weights widened on the fly.</summary>
@@ -83,6 +113,18 @@ public static unsafe class Linear
         float* s0 = w.RowScales(output), s1 = w.RowScales(o1), s2 = w.RowScales(o2), s3 = w.RowScales(o3);
         TVector a0 = default, a1 = default, a2 = default, a3 = default;
         var columns = w.Columns;
+        var tailCount = columns % Lanes.Count;
+        var whole = columns - tailCount;
+        var tails = stackalloc byte[5 * TailSizeBytes];
+        if (tailCount > 0)
+        {
+            PadTail(w0 + ((long)whole * size), tailCount * size, tails);
+            PadTail(w1 + ((long)whole * size), tailCount * size, tails + TailSizeBytes);
+            PadTail(w2 + ((long)whole * size), tailCount * size, tails + (2 * TailSizeBytes));
+            PadTail(w3 + ((long)whole * size), tailCount * size, tails + (3 * TailSizeBytes));
+            PadTail((byte*)(x + whole), tailCount * sizeof(float), tails + (4 * TailSizeBytes));
+        }
+
         var blockSize = TFormat.Scaled ? Weight.BlockSize : columns;
         for (var block = 0; block < columns; block += blockSize)
         {
@@ -108,18 +150,24 @@ public static unsafe class Linear
 
             if (i < stop)
             {
-                var rest = (int)(stop - i);
-                var v = Lanes.LoadPartial<TLanes, TVector>(x + i, rest);
-                a0 = Accumulate<TLanes, TVector, TFormat>(Lanes.LoadPartial<TLanes, TVector, TFormat>(w0 + (i * size), rest), f0, v, a0);
-                a1 = Accumulate<TLanes, TVector, TFormat>(Lanes.LoadPartial<TLanes, TVector, TFormat>(w1 + (i * size), rest), f1, v, a1);
-                a2 = Accumulate<TLanes, TVector, TFormat>(Lanes.LoadPartial<TLanes, TVector, TFormat>(w2 + (i * size), rest), f2, v, a2);
-                a3 = Accumulate<TLanes, TVector, TFormat>(Lanes.LoadPartial<TLanes, TVector, TFormat>(w3 + (i * size), rest), f3, v, a3);
+                var v = TLanes.Load((float*)(tails + (4 * TailSizeBytes)));
+                a0 = Accumulate<TLanes, TVector, TFormat>(TFormat.Load<TLanes, TVector>(tails), f0, v, a0);
+                a1 = Accumulate<TLanes, TVector, TFormat>(TFormat.Load<TLanes, TVector>(tails + TailSizeBytes), f1, v, a1);
+                a2 = Accumulate<TLanes, TVector, TFormat>(TFormat.Load<TLanes, TVector>(tails + (2 * TailSizeBytes)), f2, v, a2);
+                a3 = Accumulate<TLanes, TVector, TFormat>(TFormat.Load<TLanes, TVector>(tails + (3 * TailSizeBytes)), f3, v, a3);
             }
         }
 
-        var sums = TLanes.Sum(a0, a1, a2, a3);
+        var sums = stackalloc float[4];
+        TLanes.Sum(a0, a1, a2, a3).Store(sums);
         for (var o = 0; o < count; o++)
             y[o] = sums[o];
+    }
+
+    private static void PadTail(byte* source, int sizeBytes, byte* destination)
+    {
+        NativeMemory.Clear(destination, TailSizeBytes);
+        NativeMemory.Copy(source, destination, (nuint)sizeBytes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,88 +177,42 @@ public static unsafe class Linear
         where TFormat : struct, IWeightFormat =>
         TLanes.FusedMultiplyAdd(TFormat.Scaled ? TLanes.Multiply(weight, scale) : weight, x, sum);
 
-    /// <summary>Up to four rows by four outputs in registers; rows and outputs beyond their count repeat the last one and are not stored.</summary>
+    /// <summary>Four rows by four outputs in registers; <paramref name="columns"/> is a multiple of sixteen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<TLanes, TVector>(RowSet x, RowSet y, int row, int rows, float* w, int columns, int output, int outputs, float* tails)
+    private static void Tile<TLanes, TVector>(float* x0, float* x1, float* x2, float* x3, float* w0, float* w1, float* w2, float* w3, nint columns, float* sums)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
-        float* x0 = x.Row(row), x1 = x.Row(row + Math.Min(1, rows - 1)), x2 = x.Row(row + Math.Min(2, rows - 1)), x3 = x.Row(row + rows - 1);
-        float* w0 = w, w1 = w + (Math.Min(1, outputs - 1) * (long)columns), w2 = w + (Math.Min(2, outputs - 1) * (long)columns), w3 = w + ((outputs - 1) * (long)columns);
         TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
         TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
-        nint i = 0, stop = columns - (columns % Lanes.Count);
-        var rest = columns % Lanes.Count;
-        while (true)
+        for (nint i = 0; i < columns; i += Lanes.Count)
         {
-            for (; i < stop; i += Lanes.Count)
-            {
-                TVector v0 = TLanes.Load(w0 + i), v1 = TLanes.Load(w1 + i), v2 = TLanes.Load(w2 + i), v3 = TLanes.Load(w3 + i);
-                var u = TLanes.Load(x0 + i);
-                a00 = TLanes.FusedMultiplyAdd(v0, u, a00);
-                a01 = TLanes.FusedMultiplyAdd(v1, u, a01);
-                a02 = TLanes.FusedMultiplyAdd(v2, u, a02);
-                a03 = TLanes.FusedMultiplyAdd(v3, u, a03);
-                u = TLanes.Load(x1 + i);
-                a10 = TLanes.FusedMultiplyAdd(v0, u, a10);
-                a11 = TLanes.FusedMultiplyAdd(v1, u, a11);
-                a12 = TLanes.FusedMultiplyAdd(v2, u, a12);
-                a13 = TLanes.FusedMultiplyAdd(v3, u, a13);
-                u = TLanes.Load(x2 + i);
-                a20 = TLanes.FusedMultiplyAdd(v0, u, a20);
-                a21 = TLanes.FusedMultiplyAdd(v1, u, a21);
-                a22 = TLanes.FusedMultiplyAdd(v2, u, a22);
-                a23 = TLanes.FusedMultiplyAdd(v3, u, a23);
-                u = TLanes.Load(x3 + i);
-                a30 = TLanes.FusedMultiplyAdd(v0, u, a30);
-                a31 = TLanes.FusedMultiplyAdd(v1, u, a31);
-                a32 = TLanes.FusedMultiplyAdd(v2, u, a32);
-                a33 = TLanes.FusedMultiplyAdd(v3, u, a33);
-            }
-
-            if (rest == 0)
-                break;
-
-            // One more turn over the last, partial vectors, padded with zeros.
-            x0 = Pad(x0 + i, rest, tails) - i;
-            x1 = Pad(x1 + i, rest, tails + 16) - i;
-            x2 = Pad(x2 + i, rest, tails + 32) - i;
-            x3 = Pad(x3 + i, rest, tails + 48) - i;
-            w0 = Pad(w0 + i, rest, tails + 64) - i;
-            w1 = Pad(w1 + i, rest, tails + 80) - i;
-            w2 = Pad(w2 + i, rest, tails + 96) - i;
-            w3 = Pad(w3 + i, rest, tails + 112) - i;
-            stop = i + Lanes.Count;
-            rest = 0;
+            TVector v0 = TLanes.Load(w0 + i), v1 = TLanes.Load(w1 + i), v2 = TLanes.Load(w2 + i), v3 = TLanes.Load(w3 + i);
+            var u = TLanes.Load(x0 + i);
+            a00 = TLanes.FusedMultiplyAdd(v0, u, a00);
+            a01 = TLanes.FusedMultiplyAdd(v1, u, a01);
+            a02 = TLanes.FusedMultiplyAdd(v2, u, a02);
+            a03 = TLanes.FusedMultiplyAdd(v3, u, a03);
+            u = TLanes.Load(x1 + i);
+            a10 = TLanes.FusedMultiplyAdd(v0, u, a10);
+            a11 = TLanes.FusedMultiplyAdd(v1, u, a11);
+            a12 = TLanes.FusedMultiplyAdd(v2, u, a12);
+            a13 = TLanes.FusedMultiplyAdd(v3, u, a13);
+            u = TLanes.Load(x2 + i);
+            a20 = TLanes.FusedMultiplyAdd(v0, u, a20);
+            a21 = TLanes.FusedMultiplyAdd(v1, u, a21);
+            a22 = TLanes.FusedMultiplyAdd(v2, u, a22);
+            a23 = TLanes.FusedMultiplyAdd(v3, u, a23);
+            u = TLanes.Load(x3 + i);
+            a30 = TLanes.FusedMultiplyAdd(v0, u, a30);
+            a31 = TLanes.FusedMultiplyAdd(v1, u, a31);
+            a32 = TLanes.FusedMultiplyAdd(v2, u, a32);
+            a33 = TLanes.FusedMultiplyAdd(v3, u, a33);
         }
 
-        Write(y, row, 0, rows, output, outputs, TLanes.Sum(a00, a01, a02, a03));
-        Write(y, row, 1, rows, output, outputs, TLanes.Sum(a10, a11, a12, a13));
-        Write(y, row, 2, rows, output, outputs, TLanes.Sum(a20, a21, a22, a23));
-        Write(y, row, 3, rows, output, outputs, TLanes.Sum(a30, a31, a32, a33));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Write(RowSet y, int row, int index, int rows, int output, int outputs, Vector128<float> sums)
-    {
-        if (index >= rows)
-            return;
-        var destination = y.Row(row + index) + output;
-        if (outputs == 4)
-        {
-            sums.Store(destination);
-            return;
-        }
-
-        for (var o = 0; o < outputs; o++)
-            destination[o] = sums[o];
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static float* Pad(float* source, int count, float* padded)
-    {
-        for (var i = 0; i < Lanes.Count; i++)
-            padded[i] = i < count ? source[i] : 0;
-        return padded;
+        TLanes.Sum(a00, a01, a02, a03).Store(sums);
+        TLanes.Sum(a10, a11, a12, a13).Store(sums + 4);
+        TLanes.Sum(a20, a21, a22, a23).Store(sums + 8);
+        TLanes.Sum(a30, a31, a32, a33).Store(sums + 12);
     }
 }

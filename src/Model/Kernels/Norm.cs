@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
+
 namespace Conclave.Model.Kernels;
 
 /// <summary>Normalizations of one row; sums run in sixteen partial sums as in <see cref="Linear"/>.</summary>
 public static unsafe class Norm
 {
     /// <summary>RMSNorm: <c>y = x / sqrt(mean(x^2) + epsilon) * weight</c>; <paramref name="y"/> may be <paramref name="x"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rms<TLanes, TVector>(float* x, float* weight, float epsilon, float* y, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -24,6 +27,7 @@ public static unsafe class Norm
     }
 
     /// <summary>LayerNorm in place: <c>x = (x - mean) / sqrt(variance + epsilon) * weight + bias</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Layer<TLanes, TVector>(float* x, float* weight, float* bias, float epsilon, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Conclave.Model.Kernels;
 
 /// <summary>Softmax, whole or block by block over the keys of attention.</summary>
@@ -8,6 +10,7 @@ public static unsafe class Softmax
     /// <c>e^(s - maximum)</c> of the new running maximum, their sum joins <paramref name="sum"/>. Returns the factor <c>e^(old maximum - new maximum)</c> by
     /// which what was accumulated before has to be multiplied (exactly 1 when the maximum stays). Start with -infinity and 0.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Block<TLanes, TVector>(float* scores, int count, float scale, ref float maximum, ref float sum)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -44,6 +47,7 @@ public static unsafe class Softmax
     }
 
     /// <summary>Softmax of <paramref name="x"/> in place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run<TLanes, TVector>(float* x, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged

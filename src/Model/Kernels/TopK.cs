@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
+
 namespace Conclave.Model.Kernels;
 
 /// <summary>Choosing the k largest; of equal values the lower index wins.</summary>
 public static unsafe class TopK
 {
     /// <summary>Writes the indexes of the <paramref name="k"/> largest of <paramref name="count"/> (more than <paramref name="k"/>) values, ascending. NaN counts as smallest.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Select(float* values, int count, int k, int* indexes)
     {
         // The k-th largest value, byte by byte of its sortable bits; rest: how many of exactly that value belong to the chosen.

@@ -13,22 +13,23 @@ public static unsafe class Widen
     {
         switch (w.Type)
         {
-            case DType.F32: Rows<TLanes, TVector, F32Format>(w, start, count, destination); break;
-            case DType.BF16: Rows<TLanes, TVector, Bf16Format>(w, start, count, destination); break;
-            case DType.F16: Rows<TLanes, TVector, F16Format>(w, start, count, destination); break;
-            default: Rows<TLanes, TVector, E4M3Format>(w, start, count, destination); break;
+            case DType.F32: Rows<TLanes, TVector, F32Format>(w, start, count, destination, w.Columns); break;
+            case DType.BF16: Rows<TLanes, TVector, Bf16Format>(w, start, count, destination, w.Columns); break;
+            case DType.F16: Rows<TLanes, TVector, F16Format>(w, start, count, destination, w.Columns); break;
+            default: Rows<TLanes, TVector, E4M3Format>(w, start, count, destination, w.Columns); break;
         }
     }
 
+    /// <summary>As <see cref="Run"/>, rows <paramref name="stride"/> apart and filled up with zeros.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Rows<TLanes, TVector, TFormat>(in Weight w, int start, int count, float* destination)
+    internal static void Rows<TLanes, TVector, TFormat>(in Weight w, int start, int count, float* destination, int stride)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
         var columns = w.Columns;
         var blockSize = TFormat.Scaled ? Weight.BlockSize : columns;
-        for (var row = start; row < start + count; row++, destination += columns)
+        for (var row = start; row < start + count; row++, destination += stride)
         {
             var source = w.Row(row);
             var scales = w.RowScales(row);
@@ -49,6 +50,8 @@ public static unsafe class Widen
                     Lanes.StorePartial<TLanes, TVector>(TFormat.Scaled ? TLanes.Multiply(value, scale) : value, destination + i, (int)(stop - i));
                 }
             }
+
+            new Span<float>(destination + columns, stride - columns).Clear();
         }
     }
 }

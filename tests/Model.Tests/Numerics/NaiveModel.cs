@@ -10,6 +10,7 @@ namespace Conclave.Model.Tests.Numerics;
 internal sealed unsafe class NaiveModel(Checkpoint checkpoint)
 {
     private readonly ModelConfig _c = checkpoint.Config;
+    private readonly Dictionary<string, double[][]> _matrices = [];
 
     /// <summary>Logits [T][V].</summary>
     public double[][] Logits(int[] ids)
@@ -173,8 +174,10 @@ internal sealed unsafe class NaiveModel(Checkpoint checkpoint)
 
     private double[][] Matrix(string name)
     {
+        if (_matrices.TryGetValue(name, out var known))
+            return known;
         var shape = checkpoint.Tensors[name].Shape;
-        return Values(Weight.Bind(checkpoint, name, (int)shape[0], (int)shape[1]));
+        return _matrices[name] = Values(Weight.Bind(checkpoint, name, (int)shape[0], (int)shape[1]));
     }
 
     private static double[][] Values(Weight weight)
@@ -203,8 +206,10 @@ internal sealed unsafe class NaiveModel(Checkpoint checkpoint)
 
     private static double[] Softmax(double[] x)
     {
-        var exponentials = x.Select(v => Math.Exp(v - x.Max())).ToArray();
-        return [.. exponentials.Select(e => e / exponentials.Sum())];
+        var largest = x.Max();
+        var exponentials = x.Select(v => Math.Exp(v - largest)).ToArray();
+        var sum = exponentials.Sum();
+        return [.. exponentials.Select(e => e / sum)];
     }
 
     private static void Add(double[][] x, double[][] y)
