@@ -94,9 +94,11 @@ public sealed class Engine : IDisposable
     {
         lock (_gate)
         {
-            if (!_isClosed)
-                _wake.Set();
+            // Closed first: woken before it, the loop would find nothing to do and sleep again.
+            bool isFirst = !_isClosed;
             _isClosed = true;
+            if (isFirst)
+                _wake.Set();
         }
 
         _thread.Join();

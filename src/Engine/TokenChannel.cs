@@ -18,7 +18,9 @@ internal sealed class TokenChannel : IValueTaskSource<bool>
     private int _alternativesPerToken;
     private int _written;
     private int _read;
-    private int _armed;
+
+    // 0: nobody waits. Else the count of written tokens that the reader waits for; who sets it back to 0 owns the wake-up.
+    private int _awaited;
     private int _end;
     private OperatingException? _error;
 
@@ -88,15 +90,15 @@ internal sealed class TokenChannel : IValueTaskSource<bool>
             return Ready();
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<bool>(cancellationToken);
-        if (Volatile.Read(ref _armed) == 1)
+        if (Volatile.Read(ref _awaited) != 0)
             throw new InvalidOperationException("A sequence has one consumer: the wait before this one has not ended.");
 
         _signal.Reset();
         short version = _signal.Version;
-        Interlocked.Exchange(ref _armed, 1);
+        Interlocked.Exchange(ref _awaited, _read + 1);
 
-        // What came between the first look and arming woke nobody: look again. Who disarms owns the wake-up.
-        if (HasNews && Interlocked.Exchange(ref _armed, 0) == 1)
+        // What came between the first look and this woke nobody: look again.
+        if (HasNews && Interlocked.Exchange(ref _awaited, 0) != 0)
             return Ready();
         _cancellation = cancellationToken.UnsafeRegister(static (self, token) => ((TokenChannel)self!).CancelWait(token), this);
         return new ValueTask<bool>(this, version);
@@ -129,14 +131,19 @@ internal sealed class TokenChannel : IValueTaskSource<bool>
 
     private void Wake()
     {
-        // The exchange is also the full fence between what was written and the look at the reader.
-        if (Interlocked.Exchange(ref _armed, 0) == 1)
+        // Between what was written and the look at the reader. A writer that comes late to this line, when its token is long read, must not wake
+        // the wait for the next one: hence the count.
+        Interlocked.MemoryBarrier();
+        int awaited = Volatile.Read(ref _awaited);
+        if (awaited == 0 || (Volatile.Read(ref _written) < awaited && End == FinishReason.None))
+            return;
+        if (Interlocked.CompareExchange(ref _awaited, 0, awaited) == awaited)
             _signal.SetResult(true);
     }
 
     private void CancelWait(CancellationToken token)
     {
-        if (Interlocked.Exchange(ref _armed, 0) == 1)
+        if (Interlocked.Exchange(ref _awaited, 0) != 0)
             _signal.SetException(new OperationCanceledException(token));
     }
 }

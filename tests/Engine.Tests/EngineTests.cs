@@ -143,6 +143,18 @@ public sealed class EngineTests : IDisposable
     }
 
     [Fact]
+    public async Task Disposing_an_idle_engine_always_returns()
+    {
+        for (int i = 0; i < 300; i++)
+        {
+            Engine engine = _model.Engine(maxBatch: 1, pages: 4, maxStepRows: 1);
+            if (i % 3 == 0)
+                await Task.Yield();
+            await Task.Run(engine.Dispose).WaitAsync(TimeSpan.FromSeconds(30));
+        }
+    }
+
+    [Fact]
     public void Bad_requests_leave_nothing_behind()
     {
         using Engine engine = _model.Engine(pages: 4);

@@ -2,16 +2,24 @@ namespace Conclave.Engine.Tests;
 
 public sealed class TokenChannelTests
 {
-    [Fact]
-    public async Task Tokens_arrive_in_order_under_contention()
+    /// <summary>With pauses the reader waits for nearly every token, without it waits hardly ever.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(30)]
+    [InlineData(300)]
+    public async Task Tokens_arrive_in_order_under_contention(int pause)
     {
-        const int Count = 200_000;
+        int count = pause == 0 ? 200_000 : 50_000;
         var channel = new TokenChannel();
-        channel.Reserve(Count, 0);
+        channel.Reserve(count, 0);
         var producer = Task.Run(() =>
         {
-            for (int i = 0; i < Count; i++)
+            for (int i = 0; i < count; i++)
+            {
                 channel.Write(new GeneratedToken(i, i));
+                Thread.SpinWait(pause);
+            }
+
             channel.TryEnd(FinishReason.Length);
         });
 
@@ -23,7 +31,7 @@ public sealed class TokenChannelTests
         }
 
         await producer;
-        Assert.Equal(Count, expected);
+        Assert.Equal(count, expected);
         Assert.Equal(FinishReason.Length, channel.End);
         Assert.False(await channel.WaitToReadAsync(CancellationToken.None));
     }

@@ -1,0 +1,141 @@
+using System.Diagnostics.Metrics;
+
+namespace Conclave.Engine.Tests;
+
+/// <summary>Runs alone: it counts the bytes of the whole process.</summary>
+[CollectionDefinition(nameof(AllocationTests), DisableParallelization = true)]
+[Collection(nameof(AllocationTests))]
+public sealed class AllocationTests : IDisposable
+{
+    private const int Streams = 4;
+    private const int Warmup = 200;
+    private const int Window = 5;
+    private const int Windows = 60;
+
+    private readonly TinyModel _model = new();
+
+    public void Dispose() => _model.Dispose();
+
+    /// <summary>Greedy, sampled, penalized and log-probability streams at once, with somebody listening to the metrics.</summary>
+    [Fact]
+    public void Decoding_allocates_nothing_when_the_consumer_polls()
+    {
+        using MeterListener listener = Listen();
+        using Engine engine = _model.Engine(maxBatch: Streams);
+        Sequence[] sequences = Start(engine);
+        Poll(sequences, Warmup);
+        var quietest = new QuietestWindow();
+        long loopBefore = _model.Dispatch.LoopAllocatedBytes;
+        long readerBefore = GC.GetAllocatedBytesForCurrentThread();
+        for (int window = 0; window < Windows; window++)
+        {
+            quietest.Begin();
+            Poll(sequences, Window);
+            quietest.End();
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - readerBefore);
+        AssertOnlyOnce(_model.Dispatch.LoopAllocatedBytes - loopBefore);
+        Assert.Equal(0, quietest.AllocatedBytes);
+        Array.ForEach(sequences, sequence => sequence.Dispose());
+    }
+
+    [Fact]
+    public async Task Decoding_allocates_nothing_when_the_consumer_awaits()
+    {
+        using Engine engine = _model.Engine(maxBatch: Streams);
+        Sequence[] sequences = Start(engine);
+        using var cancellation = new CancellationTokenSource();
+        var quietest = new QuietestWindow();
+        long loopBefore = 0;
+        for (int window = -Warmup / Window; window < Windows; window++)
+        {
+            if (window == 0)
+                loopBefore = _model.Dispatch.LoopAllocatedBytes;
+            if (window >= 0)
+                quietest.Begin();
+            for (int i = 0; i < Window; i++)
+            {
+                foreach (Sequence sequence in sequences)
+                {
+                    if (!await sequence.WaitToReadAsync(cancellation.Token) || !sequence.TryRead(out _))
+                        Assert.Fail("ended too soon");
+                }
+            }
+
+            if (window >= 0)
+                quietest.End();
+        }
+
+        AssertOnlyOnce(_model.Dispatch.LoopAllocatedBytes - loopBefore);
+        Assert.Equal(0, quietest.AllocatedBytes);
+        Array.ForEach(sequences, sequence => sequence.Dispose());
+    }
+
+    // A lock that is contended for the first time makes itself an event: less than a byte a token is nothing that tokens cost.
+    private static void AssertOnlyOnce(long loopBytes) => Assert.InRange(loopBytes, 0, Streams * Window * Windows);
+
+    private static void Poll(Sequence[] sequences, int count)
+    {
+        foreach (Sequence sequence in sequences)
+            Poll(sequence, count);
+    }
+
+    private static void Poll(Sequence sequence, int count)
+    {
+        var spinner = default(SpinWait);
+        for (int read = 0; read < count;)
+        {
+            if (sequence.TryRead(out _))
+                read++;
+            else if (sequence.FinishReason == FinishReason.None)
+                spinner.SpinOnce(sleep1Threshold: -1);
+            else
+                Assert.Fail($"ended ({sequence.FinishReason}) after {read} of {count} tokens");
+        }
+    }
+
+    private static MeterListener Listen()
+    {
+        var listener = new MeterListener
+        {
+            InstrumentPublished = static (instrument, listener) =>
+            {
+                if (instrument.Meter.Name == "Conclave.Engine")
+                    listener.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<long>(static (_, _, _, _) => { });
+        listener.SetMeasurementEventCallback<double>(static (_, _, _, _) => { });
+        listener.Start();
+        return listener;
+    }
+
+    private Sequence[] Start(Engine engine)
+    {
+        SamplingParameters[] sampling =
+        [
+            new() { Temperature = 0 },
+            new() { Temperature = 1, TopP = 0.9f, Seed = 1 },
+            new() { Temperature = 0.8f, FrequencyPenalty = 0.1f, PresencePenalty = 0.1f, Seed = 2 },
+            new() { Temperature = 1, TopLogprobs = 5, Seed = 3 },
+        ];
+        int maxTokens = Warmup + (Window * Windows);
+        return [.. sampling.Select(parameters => engine.Submit(_model.Golden(maxTokens) with { Sampling = parameters }))];
+    }
+
+    /// <summary>
+    /// Bytes of all threads in the quietest of many short windows. The test host's threads allocate now and then, so only some windows are
+    /// theirs alone; what every token allocates would show in each.
+    /// </summary>
+    private sealed class QuietestWindow
+    {
+        private long _before;
+
+        public long AllocatedBytes { get; private set; } = long.MaxValue;
+
+        public void Begin() => _before = GC.GetTotalAllocatedBytes(precise: true);
+
+        public void End() => AllocatedBytes = Math.Min(AllocatedBytes, GC.GetTotalAllocatedBytes(precise: true) - _before);
+    }
+}
