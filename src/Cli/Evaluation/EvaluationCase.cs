@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using Conclave.Model.Chat;
 
 namespace Conclave.Cli.Evaluation;
@@ -50,8 +49,8 @@ internal sealed record Expectation(Func<CompletedText, bool> Holds)
         if (expect["equals"] is { } equals) return AnyOf([.. equals.Items().Select(item => item.String())]);
         if (expect["ends_with"] is { } end) return new(EndsWith(end.String()));
         if (expect["contains"] is { } contains) return new(Contains([.. contains.Items().Select(item => item.String())]));
-        if (expect["json"] is { } json) return new(EqualsJson(JsonNode.Parse(json.Value.GetRawText())));
-        if (expect["tool_calls"] is { } calls) return new(EqualsCalls(JsonNode.Parse(calls.Value.GetRawText())!.AsArray()));
+        if (expect["json"] is { } json) return new(EqualsJson(json.Value.Clone()));
+        if (expect["tool_calls"] is { } calls) return new(EqualsCalls([.. calls.Items().Select(call => (call.Required("name").String(), call.Required("arguments").Value.Clone()))]));
         if (expect["story"]?.RequireObject() is { } story)
             return new(IsStory((int)story.Required("min_words").Integer(), [.. story.Required("contains").Items().Select(item => item.String())]));
         throw expect.Error("needs one of equals, ends_with, contains, json, tool_calls, story");
@@ -63,11 +62,10 @@ internal sealed record Expectation(Func<CompletedText, bool> Holds)
 
     private static Func<CompletedText, bool> Contains(string[] texts) => answer => texts.All(text => answer.Content.Contains(text, StringComparison.Ordinal));
 
-    private static Func<CompletedText, bool> EqualsJson(JsonNode? wanted) => answer => TryParse(answer.Content) is { } found && JsonNode.DeepEquals(found, wanted);
+    private static Func<CompletedText, bool> EqualsJson(JsonElement wanted) => answer => IsJson(answer.Content, wanted);
 
-    private static Func<CompletedText, bool> EqualsCalls(JsonArray wanted) => answer =>
-        answer.Calls.Count == wanted.Count && answer.Calls.Zip(wanted).All(pair =>
-            pair.First.CallName == (string?)pair.Second!["name"] && JsonNode.DeepEquals(TryParse(pair.First.Text), pair.Second["arguments"]));
+    private static Func<CompletedText, bool> EqualsCalls((string Name, JsonElement Arguments)[] wanted) => answer =>
+        answer.Calls.Count == wanted.Length && answer.Calls.Zip(wanted).All(pair => pair.First.CallName == pair.Second.Name && IsJson(pair.First.Text, pair.Second.Arguments));
 
     /// <summary>Long enough, ended by itself, about the right things, and not a few words over and over.</summary>
     private static Func<CompletedText, bool> IsStory(int minWords, string[] mentions) => answer =>
@@ -79,16 +77,17 @@ internal sealed record Expectation(Func<CompletedText, bool> Holds)
             && mentions.All(mention => answer.Content.Contains(mention, StringComparison.OrdinalIgnoreCase));
     };
 
-    private static JsonNode? TryParse(string text)
+    private static bool IsJson(string text, JsonElement wanted)
     {
         try
         {
-            return JsonNode.Parse(text);
+            using JsonDocument document = JsonDocument.Parse(text);
+            return JsonElement.DeepEquals(document.RootElement, wanted);
         }
         catch (JsonException)
         {
             // Not JSON at all: that is the verdict, not a fault.
-            return null;
+            return false;
         }
     }
 }
