@@ -9,9 +9,11 @@ namespace Conclave.Grains;
 /// The experts that a silo's slots hold, and the rank's way to them. Shard grains put weights in, the step loop reads an immutable
 /// dispatcher that is swapped as a whole when the map changes.
 /// </summary>
-public sealed class SiloExperts(Checkpoint checkpoint, WorkerPool workers) : IExpertDispatch
+public sealed class SiloExperts(Checkpoint checkpoint, WorkerPool workers) : IExpertDispatch, IDisposable
 {
     private readonly ConcurrentDictionary<string, ExpertShard> _shards = new();
+    // A step may still run on a dispatcher that was replaced, so all of them live as long as this.
+    private readonly ConcurrentBag<LocalExpertDispatch> _dispatches = [];
     private volatile LocalExpertDispatch? _dispatch;
 
     /// <summary>Binds the weights of a slot, in place of what it held.</summary>
@@ -27,6 +29,13 @@ public sealed class SiloExperts(Checkpoint checkpoint, WorkerPool workers) : IEx
             ? shard
             : throw new InvalidOperationException($"slot {key} of map version {map.Version} is not held by this silo"))];
         _dispatch = new LocalExpertDispatch(checkpoint.Config, shards, workers);
+        _dispatches.Add(_dispatch);
+    }
+
+    /// <summary>Frees scratch memory; no step may run any more.</summary>
+    public void Dispose()
+    {
+        foreach (LocalExpertDispatch dispatch in _dispatches) dispatch.Dispose();
     }
 
     /// <inheritdoc/>
