@@ -47,7 +47,6 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo) : Grain, IGa
             PromptTokens = status.PromptTokens,
             GeneratedTokens = status.GeneratedTokens,
             Fault = status.Fault?.Message,
-            Fault = status.Fault?.Message,
         });
     }
 

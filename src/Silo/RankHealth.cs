@@ -13,9 +13,7 @@ internal sealed class RankHealth(Rank rank) : IHealthCheck
         {
             EngineStatus status = rank.Engine.Status;
             if (status.Fault is { } fault) return Task.FromResult(HealthCheckResult.Unhealthy("the step loop has failed; restart the silo", fault));
-            return Task.FromResult(status.Fault is { } fault
-                ? HealthCheckResult.Unhealthy("the engine has failed and serves nothing more", fault)
-                : HealthCheckResult.Healthy($"{status.Running} running, {status.Waiting} waiting"));
+            return Task.FromResult(HealthCheckResult.Healthy($"{status.Running} running, {status.Waiting} waiting"));
         }
         catch (OperatingException e)
         {

@@ -1,0 +1,65 @@
+namespace Conclave.Cli.Tests;
+
+/// <summary>Help, exit codes and error lines.</summary>
+public sealed class UsageTests
+{
+    [Fact]
+    public async Task Help_lists_every_command()
+    {
+        Outcome help = await Command.Run(["--help"]);
+        Assert.Equal(0, help.Code);
+        foreach (string command in new[] { "serve", "chat", "generate", "eval", "inspect", "logits", "tokenize", "detokenize", "render", "parse", "synth" })
+            Assert.Contains($"\n  {command} ", help.Out);
+    }
+
+    [Theory]
+    [InlineData("serve", "--listen", "nowhere")]
+    [InlineData("serve", "--kv-memory", "lots")]
+    [InlineData("serve", "--threads", "0")]
+    [InlineData("serve", "--model", "/does/not/exist")]
+    [InlineData("serve", "--max-batch", "many")]
+    [InlineData("serve", "--chat-format", "v9")]
+    [InlineData("render", "--variant", "v9")]
+    [InlineData("generate", "--no-such-option", "1")]
+    [InlineData("generate", "--temperature", "0")]
+    public async Task Bad_usage_is_2_and_names_the_option(string command, string option, string value)
+    {
+        Outcome outcome = await Command.Run([command, option, value]);
+        Assert.Equal(2, outcome.Code);
+        Assert.StartsWith("conclave: ", outcome.Error);
+        Assert.Contains(command == "generate" && option == "--temperature" ? "--prompt" : option, outcome.Error);
+        Assert.DoesNotContain("   at ", outcome.Error);
+    }
+
+    [Fact]
+    public async Task Failed_work_is_1_in_one_line_and_verbose_shows_the_stack()
+    {
+        string folder = Directory.CreateTempSubdirectory("conclave-broken-").FullName;
+        try
+        {
+            File.Copy(Path.Combine(Command.Golden("tiny-f32"), "config.json"), Path.Combine(folder, "config.json"));
+            await File.WriteAllBytesAsync(Path.Combine(folder, "model.safetensors"), [1, 2, 3]);
+            Outcome plain = await Command.Run(["inspect", folder]);
+            Assert.Equal(1, plain.Code);
+            Assert.Contains("model.safetensors", plain.Error);
+            Assert.Single(plain.Error.Trim().Split('\n'));
+            Outcome verbose = await Command.Run(["inspect", folder, "--verbose"]);
+            Assert.Equal(1, verbose.Code);
+            Assert.Contains("   at ", verbose.Error);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_malformed_line_is_named()
+    {
+        Outcome outcome = await Command.Run(["tokenize", "--model", Command.Golden("tokenizer")], "{\"text\":\"ok\"}\n{\"text\":5}\n");
+        Assert.Equal(1, outcome.Code);
+        Assert.Contains("line 2", outcome.Error);
+        Assert.Contains("text", outcome.Error);
+        Assert.Single(outcome.Lines);
+    }
+}
