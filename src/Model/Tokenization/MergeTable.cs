@@ -11,13 +11,13 @@ internal sealed class MergeTable
     private readonly int _shift;
 
     /// <param name="merges">In order of rank: left and right token, and the token they become.</param>
-    public MergeTable(IReadOnlyList<(int Left, int Right, int Result)> merges)
+    public MergeTable(IReadOnlyList<(int Left, int Right, int Merged)> merges)
     {
         var capacity = (int)BitOperations.RoundUpToPowerOf2((uint)(merges.Count * 2) + 16);
         _shift = 64 - BitOperations.Log2((uint)capacity);
         _pairs = new ulong[capacity];
         _ranks = new int[capacity];
-        _results = [.. merges.Select(merge => merge.Result)];
+        _results = [.. merges.Select(merge => merge.Merged)];
         // Empty slots give the rank of "no merge", whatever key is asked for.
         Array.Fill(_ranks, int.MaxValue);
         Array.Fill(_pairs, ulong.MaxValue);

@@ -61,7 +61,7 @@ internal sealed class TokenizerSections
     }
 
     /// <summary>Merges in order of rank, given as "left right" or ["left", "right"].</summary>
-    public List<(int Left, int Right, int Result)> ReadMerges(WrittenTokens vocabulary)
+    public List<(int Left, int Right, int Merged)> ReadMerges(WrittenTokens vocabulary)
     {
         var reader = new Utf8JsonReader(_json.AsSpan(_merges));
         if (_merges.Equals(default) || !reader.Read() || reader.TokenType != JsonTokenType.StartArray)
