@@ -108,7 +108,7 @@ def render(case, with_answer):
     """The case as pieces (text, whether the model says it)."""
     if "prompt" in case:
         pieces = [(BOS + FIM_BEGIN + case["prompt"] + FIM_HOLE + case["suffix"] + FIM_END, False)]
-        return pieces + [(case["answer"]["content"] + EOS, True)] * with_answer
+        return pieces + [(case["answer"]["content"] + EOS, True)] if with_answer else pieces
     system = "\n\n".join(m["content"] for m in case["messages"] if m["role"] == "system")
     if case.get("tools"):
         system += "\n\n" + tools_text(case["tools"])

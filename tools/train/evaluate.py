@@ -181,7 +181,7 @@ def right(expect, content, calls):
             "contains": lambda: all(w in content for w in value)}[kind]()
 
 
-def batches(prompts, tokens=12000, most=48):
+def batches(prompts, tokens=4000, most=48):
     """Indices of prompts of similar length, limited in number and total size."""
     out, size = [[]], 0
     for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):

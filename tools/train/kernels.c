@@ -1,5 +1,6 @@
 /* Fast paths of training: the routed experts and causal attention within documents, forward and backward.
-   Compiled by kernels.py with the sizes as macros: H hidden, I expert width (multiples of 16 and 8), Q query and V value width of a head. */
+   Compiled by kernels.py with the sizes as macros: H hidden (a multiple of 48), I expert width (of 8), Q query and V value width of a head
+   (of 16), MAXROWS the most tokens of a call. Documents have at most 2048 tokens. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +12,6 @@ typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 #define I2 (2 * I)
 #define IP ((I + 15) / 16 * 16)
-#define MAXROWS 4096
 
 /* out[m][cols of 16] (+)= a[m][depth] * b[depth][stride]; a by row pointers. m and cols are constants at every call. */
 INLINE void tile(int m, int cols, int depth, const float *const *a, const float *b, int stride, float *const *out, int add)

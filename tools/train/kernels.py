@@ -10,11 +10,14 @@ import torch
 import model as M
 
 
+MAXROWS = 4096
+
+
 def build(c):
     """The compiled library for a config, or None."""
     folder = tempfile.mkdtemp(prefix="kernels")
     path = os.path.join(folder, "kernels.so")
-    sizes = {"H": c.hidden_size, "I": c.moe_intermediate_size, "Q": c.qk_nope_head_dim + c.qk_rope_head_dim, "V": c.v_head_dim}
+    sizes = {"H": c.hidden_size, "I": c.moe_intermediate_size, "Q": c.qk_nope_head_dim + c.qk_rope_head_dim, "V": c.v_head_dim, "MAXROWS": MAXROWS}
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kernels.c")
     try:
         subprocess.run(["cc", "-O3", "-march=native", "-ffast-math", "-mprefer-vector-width=512", "-fno-math-errno", "-shared", "-fPIC",
@@ -74,12 +77,13 @@ class RmsNorm(torch.autograd.Function):
 
 
 class Experts(torch.autograd.Function):
-    """As model.Experts, in C."""
+    """As model.Experts, in C; at most MAXROWS tokens at a time."""
     library = None
 
     @staticmethod
     def forward(ctx, x, weights, ids, w13, w2, g13, g2):
         n, k = ids.shape
+        assert n <= MAXROWS, "kernels.c keeps rows of one expert in buffers of MAXROWS"
         flat = ids.numpy().reshape(-1)
         order = np.argsort(flat.astype(np.uint8), kind="stable")
         start = np.zeros(len(w13) + 1, np.int32)
@@ -115,12 +119,13 @@ class Attention(torch.autograd.Function):
             parts = [at(t[first:first + size]) for t in (q, k, v)]
             Attention.library.attention_forward(*parts, size, heads, at(out[first:]), at(lse[first:]))
             first += size
-        ctx.rest = (q, k, v, out, lse, sizes)
+        ctx.save_for_backward(q, k, v, out, lse)  # an output kept in an attribute would keep itself alive
+        ctx.sizes = sizes
         return out
 
     @staticmethod
     def backward(ctx, grad):
-        q, k, v, out, lse, sizes = ctx.rest
+        (q, k, v, out, lse), sizes = ctx.saved_tensors, ctx.sizes
         grad, first = grad.contiguous(), 0
         dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for size in sizes:
