@@ -55,7 +55,7 @@ public sealed class ForeignClientTests(DemoServer fixture)
         JsonElement function = call.GetProperty("function");
         Assert.Equal("get_weather", function.GetProperty("name").GetString());
         Assert.Equal("Paris", JsonSerializer.Deserialize<JsonElement>(function.GetProperty("arguments").GetString()!).GetProperty("city").GetString());
-        string told = $$"""{"role":"assistant","content":null,"tool_calls":[{{call.GetRawText()}}]},{"role":"tool","tool_call_id":"{{call.GetProperty("id").GetString()}}","content":"{\"temperature\": 21}"}""";
+        string told = $$"""{"role":"assistant","content":null,"tool_calls":[{{call.GetRawText()}}]},{"role":"tool","tool_call_id":"{{call.GetProperty("id").GetString()}}","content":"{\"temperature\": 21, \"condition\": \"sunny\"}"}""";
         StreamedAnswer answered = await CurlAsync($$"""{"model":"deepseek-chat","messages":[{{question}},{{told}}],"tools":[{{Weather}}],{{Greedy}},"stream":true}""");
         Assert.Contains("21", answered.Content, StringComparison.Ordinal);
         Assert.Equal("stop", answered.FinishReason);

@@ -69,7 +69,7 @@ public sealed class OpenAIClientTests(DemoServer fixture)
         Assert.Equal("get_weather", call.FunctionName);
         Assert.Equal("Paris", JsonSerializer.Deserialize<JsonElement>(call.FunctionArguments).GetProperty("city").GetString());
 
-        messages.AddRange([new AssistantChatMessage(asked), new ToolChatMessage(call.Id, "{\"temperature\": 21}")]);
+        messages.AddRange([new AssistantChatMessage(asked), new ToolChatMessage(call.Id, "{\"temperature\": 21, \"condition\": \"sunny\"}")]);
         ChatCompletion answered = await Client("deepseek-chat").CompleteChatAsync(messages, options);
         Assert.Contains("21", answered.Content[0].Text, StringComparison.Ordinal);
         Assert.Equal(ChatFinishReason.Stop, answered.FinishReason);

@@ -7,7 +7,7 @@ export const weather = {
   description: "Get the weather of a city",
   parameters: { type: "object", properties: { city: { type: "string", description: "City name" } }, required: ["city"] },
   arguments: { city: "Paris" },
-  result: '{"temperature": 21}',
+  result: '{"temperature": 21, "condition": "sunny"}',
   holds: "21",
 };
 

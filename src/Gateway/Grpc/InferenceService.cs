@@ -32,7 +32,7 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
         };
         if (request.IgnoreEos) completion = completion with { StopTokenIds = [] };
         await foreach (CompletionEvent happened in runner.Run(completion, context.CancellationToken))
-            await responseStream.WriteAsync(RawChunk(happened), context.CancellationToken);
+            if (RawChunk(happened) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
     }
 
     public override Task<TokenizeResponse> Tokenize(TokenizeRequest request, ServerCallContext context)
@@ -124,13 +124,13 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
         return chunk.CalculateSize() > 0 ? chunk : null;
     }
 
-    private static GenerateChunk RawChunk(CompletionEvent happened)
+    private static GenerateChunk? RawChunk(CompletionEvent happened)
     {
         if (happened is CompletionEvent.Finished finished) return new GenerateChunk { FinishReason = Reason(finished.End), Usage = Usage(finished.Usage) };
         var progress = (CompletionEvent.Progress)happened;
         var chunk = new GenerateChunk { Text = string.Concat(progress.Deltas.Select(delta => delta.Text)) };
         chunk.Ids.AddRange(progress.Ids);
-        return chunk;
+        return chunk.CalculateSize() > 0 ? chunk : null;
     }
 
     private static Usage Usage(CompletionUsage usage) => new()

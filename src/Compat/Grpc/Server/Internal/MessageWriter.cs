@@ -29,7 +29,8 @@ internal sealed class MessageWriter(HttpResponse response, GrpcServiceOptions op
             if (_closed)
                 throw new InvalidOperationException("Can't write the message because the request is complete.");
             ReadOnlyMemory<byte> payload = _payload.Serialize(message, serializer);
-            bool compress = encoding != Compression.Identity && !flags.HasFlag(WriteFlags.NoCompress);
+            // GZipStream makes nothing of nothing, and no bytes are not valid gzip.
+            bool compress = encoding != Compression.Identity && !flags.HasFlag(WriteFlags.NoCompress) && !payload.IsEmpty;
             if (compress)
             {
                 var compressed = new ArrayBufferWriter<byte>();
