@@ -16,8 +16,8 @@ public sealed class BadInputTests(ShortContextServer fixture)
 
     private readonly TestServer _server = fixture.Server;
 
-    /// <summary>Name, body, a part of the message, the field at fault.</summary>
-    public static TheoryData<string, string, string, string?> Bodies() => new()
+    /// <summary>Bodies and messages: name, body, a part of the error's message, the field at fault.</summary>
+    public static TheoryData<string, string, string, string?> Messages() => new()
     {
         { "empty body", "", WrongType, null },
         { "not JSON", "hello", WrongType, null },
@@ -46,6 +46,11 @@ public sealed class BadInputTests(ShortContextServer fixture)
         { "too few tool messages", Body($$"""{{Ok}},{{Call}},{"role":"tool","tool_call_id":"a","content":"1"}"""), "insufficient tool messages following tool_calls message", "messages[1].tool_calls" },
         { "a user message instead of tool messages", Body($"{Ok},{Call},{Ok}"), "insufficient tool messages following tool_calls message", "messages[1].tool_calls" },
         { "tool messages for other calls", Body($$"""{{Ok}},{{Call}},{"role":"tool","tool_call_id":"x","content":"1"},{"role":"tool","tool_call_id":"y","content":"1"}"""), "tool_call", "messages[1].tool_calls" },
+    };
+
+    /// <summary>All other fields, likewise.</summary>
+    public static TheoryData<string, string, string, string?> Fields() => new()
+    {
         { "max_tokens 0", Body(Ok, "\"max_tokens\":0"), "Invalid max_tokens value, the valid range of max_tokens is [1, ", null },
         { "max_tokens negative", Body(Ok, "\"max_tokens\":-1"), "Invalid max_tokens value, the valid range of max_tokens is [1, ", null },
         { "max_tokens huge", Body(Ok, "\"max_tokens\":9223372036854775807"), "Invalid max_tokens value, the valid range of max_tokens is [1, ", null },
@@ -94,7 +99,8 @@ public sealed class BadInputTests(ShortContextServer fixture)
     };
 
     [Theory]
-    [MemberData(nameof(Bodies))]
+    [MemberData(nameof(Messages))]
+    [MemberData(nameof(Fields))]
     public async Task A_bad_body_gets_its_error(string name, string body, string message, string? param)
     {
         JsonElement error = await RefusedAsync(Encoding.UTF8.GetBytes(body), HttpStatusCode.BadRequest);
