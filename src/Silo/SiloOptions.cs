@@ -38,7 +38,7 @@ public sealed record SiloOptions
         Check(Threads is >= 1 and <= 1024, "--threads", "1 to 1024", Threads);
         Check(Slots is >= 0 and <= 4096, "--slots", "0 to 4096", Slots);
         Check(Engine.MaxBatch is >= 1 and <= 4096, "--max-batch", "1 to 4096", Engine.MaxBatch);
-        Check(Engine.MaxStepRows >= Engine.MaxBatch, "--max-step-rows", $"at least --max-batch ({Engine.MaxBatch})", Engine.MaxStepRows);
+        Check(Engine.MaxStepRows >= Engine.MaxBatch, "rows of a step", $"at least --max-batch ({Engine.MaxBatch})", Engine.MaxStepRows);
         Check(Engine.KvMemorySizeBytes > 0, "--kv-memory", "more than 0", Engine.KvMemorySizeBytes);
     }
 

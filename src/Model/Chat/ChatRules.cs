@@ -31,7 +31,8 @@ public static class ChatRules
             if (messages[i].Role == ChatRole.User) lastUser = i;
         }
 
-        if (messages[^1] is { Role: ChatRole.System } or { Role: ChatRole.Assistant, Prefix: false })
+        // A last message with calls lacks their results: the rule of tool messages says so.
+        if (messages[^1] is { Role: ChatRole.System } or { Role: ChatRole.Assistant, Prefix: false, HasToolCalls: false })
         {
             throw new ChatFormatException(
                 "The last message must be a user or tool message, or an assistant message with prefix mode on ('prefix': true)", "messages");
