@@ -33,7 +33,8 @@ public sealed class ForeignClientTests(DemoServer fixture)
         Assert.Contains("Conclave demo model", answer.Content, StringComparison.Ordinal);
         Assert.Equal("", answer.Reasoning);
         Assert.Equal("stop", answer.FinishReason);
-        Assert.InRange(answer.Chunks.Count, 5, 400);
+        int pieces = answer.Choices.Count(choice => choice.GetProperty("delta").TryGetProperty("content", out JsonElement piece) && piece.GetString() is { Length: > 0 });
+        Assert.InRange(pieces, 2, 400);
     }
 
     [Fact]
