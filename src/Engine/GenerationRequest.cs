@@ -69,12 +69,7 @@ public sealed record GenerationRequest
             throw new OperatingException(OperatingError.InvalidRequest, $"Invalid max_tokens value, the valid range of max_tokens is [1, {contextLength}]");
 
         long total = (long)PromptIds.Length + MaxTokens;
-        if (total > contextLength)
-        {
-            throw new OperatingException(
-                OperatingError.ContextTooLong,
-                $"This model's maximum context length is {contextLength} tokens. However, you requested {total} tokens ({PromptIds.Length} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion.");
-        }
+        CheckContext(PromptIds.Length, MaxTokens, contextLength);
 
         if (KvPagePool.PagesFor(total) > pageCount)
         {
@@ -87,6 +82,19 @@ public sealed record GenerationRequest
         {
             if ((uint)PromptIds[i] >= (uint)vocabularySize)
                 throw new OperatingException(OperatingError.InvalidRequest, $"Token {i} of the prompt is {PromptIds[i]}, outside the vocabulary of {vocabularySize}.");
+        }
+    }
+
+    /// <summary>Checks that a prompt and the most tokens to generate fit a context, all in tokens. The gateway checks before it sends, the engine before it computes.</summary>
+    /// <exception cref="OperatingException">With <see cref="OperatingError.ContextTooLong"/>; the message is the hosted API's.</exception>
+    public static void CheckContext(int promptTokens, long maxTokens, int contextLength)
+    {
+        long total = promptTokens + maxTokens;
+        if (total > contextLength)
+        {
+            throw new OperatingException(
+                OperatingError.ContextTooLong,
+                $"This model's maximum context length is {contextLength} tokens. However, you requested {total} tokens ({promptTokens} in the messages, {maxTokens} in the completion). Please reduce the length of the messages or completion.");
         }
     }
 }

@@ -91,10 +91,7 @@ public sealed class CompletionBuilder(ServedModel model)
         if (wishes.MaxTokens is { } asked && (asked < 1 || asked > context))
             throw Invalid($"Invalid max_tokens value, the valid range of max_tokens is [1, {context}]");
         long maxTokens = wishes.MaxTokens ?? Math.Min(defaultMaxTokens, Math.Max(1, context - ids.Length));
-        if (ids.Length + maxTokens > context)
-            throw new OperatingException(OperatingError.ContextTooLong,
-                $"This model's maximum context length is {context} tokens. However, you requested {ids.Length + maxTokens} tokens " +
-                $"({ids.Length} in the messages, {maxTokens} in the completion). Please reduce the length of the messages or completion.");
+        GenerationRequest.CheckContext(ids.Length, maxTokens, context);
         if (wishes.Stop.Count > MaxStops) throw Invalid($"stop: {wishes.Stop.Count} texts are too many; at most {MaxStops} are allowed");
         if (wishes.Stop.Any(text => text.Length > MaxStopLength)) throw Invalid($"stop: a text is too long; at most {MaxStopLength} characters are allowed");
         var sampling = new SamplingParameters
