@@ -120,11 +120,11 @@ public static class MemoryGrainStorageSiloBuilderExtensions
     public static ISiloBuilder AddMemoryGrainStorage(this ISiloBuilder builder, string name, Action<OptionsBuilder<MemoryGrainStorageOptions>>? configureOptions = null)
     {
         configureOptions?.Invoke(builder.Services.AddOptions<MemoryGrainStorageOptions>(name));
-        builder.Services.AddKeyedSingleton(name, (provider, _) => new MemoryGrainStorage(provider.GetRequiredService<SiloRuntime>(), name));
+        builder.Services.AddKeyedSingleton<IGrainStorage>(name, (provider, _) => new MemoryGrainStorage(provider.GetRequiredService<SiloRuntime>(), name));
         return builder;
     }
 
     /// <summary>Adds the storage of states that name none.</summary>
     public static ISiloBuilder AddMemoryGrainStorageAsDefault(this ISiloBuilder builder, Action<OptionsBuilder<MemoryGrainStorageOptions>>? configureOptions = null) =>
-        builder.AddMemoryGrainStorage(MemoryStorageNames.Default, configureOptions);
+        builder.AddMemoryGrainStorage(GrainActivator.DefaultStorage, configureOptions);
 }

@@ -68,9 +68,6 @@ internal sealed class HashBasedPlacementDirector : IPlacementDirector
         SiloAddress[] silos = context.GetCompatibleSilos(target);
         if (IPlacementDirector.GetPlacementHint(target.RequestContextData, silos) is { } hint) return Task.FromResult(hint);
         Array.Sort(silos);
-        // Not GetHashCode, which differs from process to process.
-        ulong hash = 14695981039346656037;
-        foreach (char c in target.GrainIdentity.ToString()) hash = (hash ^ c) * 1099511628211;
-        return Task.FromResult(silos[(int)(hash % (ulong)silos.Length)]);
+        return Task.FromResult(silos[StableHash.Of(target.GrainIdentity.ToString()) % (uint)silos.Length]);
     }
 }

@@ -8,6 +8,9 @@ namespace Orleans.Runtime;
 /// <summary>Makes grain objects: services from the container, persistent states from their attributes.</summary>
 internal sealed class GrainActivator(SiloRuntime silo)
 {
+    /// <summary>Name of the storage of states that name none.</summary>
+    public const string DefaultStorage = "Default";
+
     private readonly ConcurrentDictionary<Type, (ParameterInfo[] States, ObjectFactory Factory)> _factories = new();
 
     public object Create(Activation activation)
@@ -30,9 +33,9 @@ internal sealed class GrainActivator(SiloRuntime silo)
         if (!parameter.ParameterType.IsGenericType || parameter.ParameterType.GetGenericTypeDefinition() != typeof(IPersistentState<>))
             throw new InvalidOperationException($"The parameter {parameter.Name} of {activation.Class.Type} has [PersistentState] but is not an IPersistentState<T>.");
         PersistentStateAttribute attribute = parameter.GetCustomAttribute<PersistentStateAttribute>()!;
-        string storageName = attribute.StorageName ?? MemoryStorageNames.Default;
-        MemoryGrainStorage storage = silo.Services.GetKeyedService<MemoryGrainStorage>(storageName)
-            ?? throw new OrleansConfigurationException($"Grain {activation.Class.Type} needs the storage \"{storageName}\"; call AddMemoryGrainStorage(\"{storageName}\") on the silo builder.");
+        string storageName = attribute.StorageName ?? DefaultStorage;
+        IGrainStorage storage = silo.Services.GetKeyedService<IGrainStorage>(storageName)
+            ?? throw new OrleansConfigurationException($"Grain {activation.Class.Type} needs the storage \"{storageName}\"; call AddMemoryGrainStorage(\"{storageName}\") on the silo builder, or register an IGrainStorage under that key.");
         Type type = typeof(PersistentState<>).MakeGenericType(parameter.ParameterType.GetGenericArguments());
         var state = (IActivationState)Activator.CreateInstance(type, storage, attribute.StateName, activation)!;
         activation.AddState(state);
