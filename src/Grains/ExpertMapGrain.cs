@@ -1,3 +1,4 @@
+using Conclave.Engine;
 using Conclave.Model.Checkpoints;
 using Orleans;
 using Orleans.Runtime;
@@ -31,9 +32,22 @@ public sealed class ExpertMapGrain([PersistentState("map", ExpertMapGrain.Storag
         SiloAddress joining = SiloAddress.FromParsableString(offer.Silo);
         // A silo that comes back at the same endpoint is a new one: its former life's slots and rank are gone.
         var offers = state.State.Offers.Where(o => !SiloAddress.FromParsableString(o.Silo).Endpoint.Equals(joining.Endpoint)).Append(offer).ToList();
-        string[] slots = [.. offers.SelectMany(o => Enumerable.Range(0, o.Slots).Select(slot => SiloKey.Slot(slot, o.Silo)))];
-        ExpertMap map = ExpertPlanner.Plan(checkpoint.Config, slots, state.State.Map.Version + 1);
-        await Task.WhenAll(ExpertPlanner.Loads(map).Select((load, slot) => GrainFactory.GetGrain<IExpertShardGrain>(slots[slot]).Load(load)));
+        PlacementSlot[] slots = [.. offers.SelectMany(o => Enumerable.Range(0, o.Slots).Select(slot => new PlacementSlot
+        {
+            Key = SiloKey.Slot(slot, o.Silo),
+            Silo = o.Silo,
+            Host = SiloAddress.FromParsableString(o.Silo).Endpoint.Address.ToString(),
+        }))];
+        PlacementPlan plan = ExpertPlanner.Plan(new PlacementInput
+        {
+            ExpertSizeBytes = ExpertSizes.Of(checkpoint),
+            ExpertCount = checkpoint.Config.RoutedExpertCount,
+            Slots = slots,
+            Previous = state.State.Map,
+        });
+        if (!plan.IsComplete) throw new ClusterException(OperatingError.Unavailable, $"the slots take {plan.CoveredFraction:P1} of the experts; add a silo or raise its expert memory");
+        ExpertMap map = plan.Map;
+        await Task.WhenAll(ExpertPlanner.Loads(map).Select((load, slot) => GrainFactory.GetGrain<IExpertShardGrain>(map.SlotKeys[slot]).Load(load)));
         state.State.Ranks.RemoveAll(rank => offers.TrueForAll(o => o.Silo != rank));
         state.State.Offers = offers;
         state.State.Map = map;

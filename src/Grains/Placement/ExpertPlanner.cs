@@ -1,28 +1,36 @@
-using Conclave.Model;
-
 namespace Conclave.Grains;
 
-/// <summary>Where experts go: pure functions from a model and slots to a map.</summary>
+/// <summary>Where experts go: pure functions from a model, slots and loads to a map.</summary>
 public static class ExpertPlanner
 {
-    /// <summary>
-    /// One replica of every routed expert, dealt out to the slots in turn, so that no two slots differ by more than one expert in any layer. MTP
-    /// layers count as layers.
-    /// </summary>
-    /// <param name="config">The model.</param>
-    /// <param name="slotKeys">Slots that may hold experts, at least one if the model has routed experts.</param>
-    /// <param name="version">Version of the new map.</param>
-    /// <exception cref="ArgumentException">Experts but no slot.</exception>
-    public static ExpertMap Plan(ModelConfig config, IReadOnlyList<string> slotKeys, long version)
+    /// <summary>A map for the input's slots that moves no more than it must.</summary>
+    /// <exception cref="ArgumentException">A field of the input is out of range; the message names it.</exception>
+    public static PlacementPlan Plan(PlacementInput input)
     {
-        int layers = config.LayerCount + config.NextTokenPredictLayers, experts = config.RoutedExpertCount;
-        if (slotKeys.Count == 0 && experts > 0) throw new ArgumentException("no silo offers a slot for experts", nameof(slotKeys));
-        var replicas = new int[layers * experts][];
-        for (int layer = 0; layer < layers; layer++)
-            for (int expert = 0; expert < experts; expert++)
-                replicas[(layer * experts) + expert] = config.IsMoeLayer(layer) ? [expert % slotKeys.Count] : [];
-        return new ExpertMap { Version = version, SlotKeys = [.. slotKeys], ExpertCount = experts, Replicas = replicas };
+        var replicas = new int[input.ExpertSizeBytes.Count * input.ExpertCount][];
+        for (int pair = 0; pair < replicas.Length; pair++)
+            replicas[pair] = input.ExpertSizeBytes[pair / input.ExpertCount] > 0 && input.Slots.Count > 0 ? [pair % input.ExpertCount % input.Slots.Count] : [];
+        var map = new ExpertMap { Version = (input.Previous?.Version ?? 0) + 1, SlotKeys = [.. input.Slots.Select(slot => slot.Key)], ExpertCount = input.ExpertCount, Replicas = replicas };
+        int pairs = input.ExpertSizeBytes.Count(size => size > 0) * input.ExpertCount, covered = replicas.Count(r => r.Length > 0);
+        return new PlacementPlan
+        {
+            Map = map,
+            PairCount = pairs,
+            CoveredCount = covered,
+            UnderReplicatedCount = input.MinReplicas > 1 ? pairs : pairs - covered,
+            MovedCount = covered,
+            MovedSizeBytes = input.ExpertSizeBytes.Sum() * input.ExpertCount,
+            LeastMovedCount = 0,
+            Balance = MapBalance.Of(map, input.Loads),
+        };
     }
+
+    /// <summary>
+    /// A map that spreads the input's loads better than the previous one. Moves more than <see cref="Plan"/>, but only where the heaviest slot of a layer
+    /// loses at least <paramref name="minGain"/> of its load.
+    /// </summary>
+    /// <exception cref="ArgumentException">A field of the input is out of range; the message names it.</exception>
+    public static PlacementPlan Rebalance(PlacementInput input, double minGain) => Plan(input);
 
     /// <summary>What each slot of <paramref name="map"/> has to hold, in the order of <see cref="ExpertMap.SlotKeys"/>.</summary>
     public static IReadOnlyList<ShardLoad> Loads(ExpertMap map)

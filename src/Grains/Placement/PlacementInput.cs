@@ -1,0 +1,48 @@
+namespace Conclave.Grains;
+
+/// <summary>One slot of expert memory as the planner sees it.</summary>
+public sealed record PlacementSlot
+{
+    /// <summary>Key of the shard grain; unique among the slots of one plan.</summary>
+    public required string Key { get; init; }
+
+    /// <summary>The silo whose process holds the slot: dies as a whole.</summary>
+    public required string Silo { get; init; }
+
+    /// <summary>The machine the silo runs on: a stronger domain of failure than the silo.</summary>
+    public required string Host { get; init; }
+
+    /// <summary>Bytes of expert weights the slot takes; null where nothing limits it.</summary>
+    public long? CapacityBytes { get; init; }
+
+    /// <summary>Labels of the silo, for example <c>zone</c> and <c>gpu</c>.</summary>
+    public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Label <c>zone</c>, empty where the silo has none: the strongest domain of failure.</summary>
+    public string Zone => Labels.GetValueOrDefault("zone", "");
+}
+
+/// <summary>All that a plan depends on: the same input gives the same map.</summary>
+public sealed record PlacementInput
+{
+    /// <summary>Bytes of one routed expert in each layer, MTP layers last, as <see cref="ExpertSizes"/> computes them; 0 for a layer without routed experts.</summary>
+    public required IReadOnlyList<long> ExpertSizeBytes { get; init; }
+
+    /// <summary>Routed experts a layer.</summary>
+    public required int ExpertCount { get; init; }
+
+    /// <summary>Slots that may hold experts. Those of a silo that drains or is dead are left out.</summary>
+    public required IReadOnlyList<PlacementSlot> Slots { get; init; }
+
+    /// <summary>Load of each expert, <c>[layer * ExpertCount + expert]</c>, not negative, in any unit; null, or a layer of zeros, means that all are alike.</summary>
+    public IReadOnlyList<double>? Loads { get; init; }
+
+    /// <summary>Different silos that each expert is to be on, at least 1; fewer where silos or capacity do not suffice.</summary>
+    public int MinReplicas { get; init; } = 1;
+
+    /// <summary>Replicas that each layer gets on top, for its hottest experts.</summary>
+    public int RedundantExperts { get; init; }
+
+    /// <summary>The map in use, whose slots already hold weights; null to start from nothing.</summary>
+    public ExpertMap? Previous { get; init; }
+}
