@@ -180,7 +180,7 @@ public sealed class Engine : IDisposable
     private bool SampleAndEmit(Sequence sequence, ReadOnlySpan<float> logits)
     {
         SamplingParameters sampling = sequence.Request.Sampling;
-        long position = sequence.Request.PromptIds.Length + sequence.Output.Length;
+        long position = sequence.Request.PromptTokens + sequence.Output.Length;
         try
         {
             int id = Sampler.Choose(logits, sequence.Output, sampling, position, _scratch);

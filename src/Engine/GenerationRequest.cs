@@ -43,10 +43,16 @@ public sealed record SamplingParameters
 /// <summary>One sequence to generate.</summary>
 public sealed record GenerationRequest
 {
-    /// <summary>The prompt's token ids, at least one.</summary>
+    /// <summary>The prompt's token ids, at least one, and behind them those of <see cref="ResumedCount"/>.</summary>
     public required int[] PromptIds { get; init; }
 
-    /// <summary>Most tokens to generate, at least 1; prompt and this must fit the context.</summary>
+    /// <summary>
+    /// The last so many of <see cref="PromptIds"/> were generated in an earlier life of the sequence. They count as output (penalties, <see cref="MaxTokens"/>, position of
+    /// the sampler), so that it goes on exactly as it would have; they are not reported again.
+    /// </summary>
+    public int ResumedCount { get; init; }
+
+    /// <summary>Most tokens to generate, at least 1, resumed ones included; prompt and this must fit the context.</summary>
     public required int MaxTokens { get; init; }
 
     /// <summary>Tokens that end the sequence; they are not reported. Empty: none does.</summary>
@@ -54,6 +60,12 @@ public sealed record GenerationRequest
 
     /// <summary>How tokens are chosen.</summary>
     public SamplingParameters Sampling { get; init; } = new();
+
+    /// <summary>Tokens of the prompt itself.</summary>
+    internal int PromptTokens => PromptIds.Length - ResumedCount;
+
+    /// <summary>Tokens of the prompt and the longest completion.</summary>
+    internal long TotalTokens => (long)PromptTokens + MaxTokens;
 
     /// <summary>Checks the request against a model and the KV memory at hand.</summary>
     /// <param name="vocabularySize">Token ids are below this.</param>
@@ -63,19 +75,21 @@ public sealed record GenerationRequest
     public void Validate(int vocabularySize, int contextLength, int pageCount)
     {
         Sampling.Validate();
-        if (PromptIds.Length == 0)
+        if (ResumedCount < 0 || ResumedCount >= Math.Max(1, MaxTokens))
+            throw new OperatingException(OperatingError.InvalidRequest, $"A sequence of at most {MaxTokens} tokens cannot be resumed after {ResumedCount}.");
+        if (PromptTokens <= 0)
             throw new OperatingException(OperatingError.InvalidRequest, "The prompt is empty: at least one token is needed.");
         if (MaxTokens < 1)
             throw new OperatingException(OperatingError.InvalidRequest, $"Invalid max_tokens value, the valid range of max_tokens is [1, {contextLength}]");
 
-        long total = (long)PromptIds.Length + MaxTokens;
-        CheckContext(PromptIds.Length, MaxTokens, contextLength);
+        CheckContext(PromptTokens, MaxTokens, contextLength);
+        long total = TotalTokens;
 
         if (KvPagePool.PagesFor(total) > pageCount)
         {
             throw new OperatingException(
                 OperatingError.ContextTooLong,
-                $"This server's KV memory holds {(long)pageCount * Model.KvLayout.PageTokens} tokens. However, you requested {total} tokens ({PromptIds.Length} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion, or start the server with a larger --kv-memory.");
+                $"This server's KV memory holds {(long)pageCount * Model.KvLayout.PageTokens} tokens. However, you requested {total} tokens ({PromptTokens} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion, or start the server with a larger --kv-memory.");
         }
 
         for (int i = 0; i < PromptIds.Length; i++)
@@ -116,4 +130,7 @@ public enum FinishReason
 
     /// <summary>The engine failed; the sequence's error tells why.</summary>
     Failed,
+
+    /// <summary>Another rank goes on with it.</summary>
+    Moved,
 }

@@ -10,7 +10,7 @@ public readonly record struct GeneratedToken(int Id, float Logprob);
 /// <summary>A sequence in flight: its tokens arrive in order, readable by one consumer. Disposing it cancels it and frees its pages at once.</summary>
 public sealed class Sequence : IDisposable
 {
-    private readonly TokenChannel _channel = new();
+    private readonly TokenChannel _channel;
     private readonly Action<Sequence> _onCancelled;
     private FinishReason _outcome;
     private OperatingException? _failure;
@@ -19,6 +19,7 @@ public sealed class Sequence : IDisposable
     internal Sequence(GenerationRequest request, Action<Sequence> onCancelled)
     {
         Request = request;
+        _channel = new TokenChannel(request.ResumedCount);
         _onCancelled = onCancelled;
     }
 
@@ -38,12 +39,12 @@ public sealed class Sequence : IDisposable
     internal KvPageTable Pages { get; private set; } = new(0);
 
     /// <summary>Pages for the prompt and the longest completion.</summary>
-    internal int PagesNeeded => KvPagePool.PagesFor((long)Request.PromptIds.Length + Request.MaxTokens);
+    internal int PagesNeeded => KvPagePool.PagesFor(Request.TotalTokens);
 
     /// <summary>Prompt tokens not computed yet; 0 while decoding.</summary>
     internal int PromptRemaining => Math.Max(0, Request.PromptIds.Length - Pages.Length);
 
-    /// <summary>Tokens generated so far.</summary>
+    /// <summary>Tokens generated so far, resumed ones included.</summary>
     internal ReadOnlySpan<GeneratedToken> Output => _channel.Written;
 
     /// <summary>Whether its place in the batch and its pages can go: finished, failed or cancelled.</summary>
@@ -71,7 +72,7 @@ public sealed class Sequence : IDisposable
         Pages = new KvPageTable(pageCount);
         for (int i = 0; i < pageCount; i++)
             Pages.Add(pool.Take());
-        _channel.Reserve(Request.MaxTokens, Math.Max(0, Request.Sampling.TopLogprobs));
+        _channel.Reserve(Request.MaxTokens, Math.Max(0, Request.Sampling.TopLogprobs), Request.PromptIds.AsSpan(Request.PromptTokens));
     }
 
     /// <summary>The next <paramref name="count"/> tokens to compute: of the prompt, or the one generated last.</summary>

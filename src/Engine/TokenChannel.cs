@@ -6,9 +6,11 @@ namespace Conclave.Engine;
 /// Tokens on their way from the step loop (the one producer) to the one consumer. The buffer holds a whole completion, so the loop never
 /// waits for a slow reader, and neither side allocates once <see cref="Reserve"/> has run.
 /// </summary>
-internal sealed class TokenChannel : IValueTaskSource<bool>
+/// <param name="resumedCount">The completion begins with so many tokens of an earlier life, which count as written and read.</param>
+internal sealed class TokenChannel(int resumedCount = 0) : IValueTaskSource<bool>
 {
     private readonly Lock _endGate = new();
+    private readonly int _resumedCount = resumedCount;
 
     // Asynchronously, since a continuation must never run on the step loop's thread.
     private ManualResetValueTaskSourceCore<bool> _signal = new() { RunContinuationsAsynchronously = true };
@@ -16,8 +18,8 @@ internal sealed class TokenChannel : IValueTaskSource<bool>
     private GeneratedToken[] _tokens = [];
     private GeneratedToken[] _alternatives = [];
     private int _alternativesPerToken;
-    private int _written;
-    private int _read;
+    private int _written = resumedCount;
+    private int _read = resumedCount;
 
     // 0: nobody waits. Else the count of written tokens that the reader waits for; who sets it back to 0 owns the wake-up.
     private int _awaited;
@@ -32,17 +34,19 @@ internal sealed class TokenChannel : IValueTaskSource<bool>
 
     /// <summary>Alternatives of the token read last. Consumer only.</summary>
     public ReadOnlySpan<GeneratedToken> Alternatives =>
-        _read == 0 ? default : _alternatives.AsSpan((_read - 1) * _alternativesPerToken, _alternativesPerToken);
+        _read == _resumedCount ? default : _alternatives.AsSpan((_read - 1) * _alternativesPerToken, _alternativesPerToken);
 
     /// <summary>Where the producer puts the alternatives of the token it writes next.</summary>
     public Span<GeneratedToken> NextAlternatives => _alternatives.AsSpan(_written * _alternativesPerToken, _alternativesPerToken);
 
     private bool HasNews => _read < Volatile.Read(ref _written) || End != FinishReason.None;
 
-    /// <summary>Makes room for a whole completion, before the first <see cref="Write"/>.</summary>
-    public void Reserve(int tokenCount, int alternativesPerToken)
+    /// <summary>Makes room for a whole completion, before the first <see cref="Write"/>. It begins with the <paramref name="resumed"/> tokens.</summary>
+    public void Reserve(int tokenCount, int alternativesPerToken, ReadOnlySpan<int> resumed = default)
     {
         _tokens = new GeneratedToken[tokenCount];
+        for (int i = 0; i < resumed.Length; i++)
+            _tokens[i] = new GeneratedToken(resumed[i], 0);
         _alternativesPerToken = alternativesPerToken;
         _alternatives = new GeneratedToken[checked(tokenCount * alternativesPerToken)];
     }

@@ -8,7 +8,7 @@ namespace Conclave.Grains;
 
 /// <summary>One rank's front; many sequences stream through it at once.</summary>
 [SiloPlacement, Reentrant]
-public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo) : Grain, IGatewayGrain
+public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider clock) : Grain, IGatewayGrain
 {
     /// <inheritdoc/>
     public async IAsyncEnumerable<TokenChunk> Generate(GenerateCommand command, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -17,12 +17,19 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo) : Grain, IGa
         await attention.Open(command);
         try
         {
-            Sequence sequence = rank.Find(command.SequenceId);
-            int position = 0;
+            OpenSequence open = Find(command.SequenceId);
+            int position = command.ResumedCount;
+            Task<bool>? news = null;
             TokenChunk chunk;
             do
             {
-                chunk = await NextChunk(sequence, position, command.TopLogprobs >= 0, cancellationToken);
+                // Each turn of this loop is a read by the gateway; it dies with the gateway.
+                open.Touch();
+                news ??= open.Sequence.WaitToReadAsync(cancellationToken).AsTask();
+                chunk = await Arrives(news, cancellationToken)
+                    ? Take(open, await More(news), position, command.TopLogprobs >= 0)
+                    : new TokenChunk { Position = position, Ids = [] };
+                if (news.IsCompleted) news = null;
                 position += chunk.Ids.Length;
                 yield return chunk;
             }
@@ -47,40 +54,73 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo) : Grain, IGa
             PromptTokens = status.PromptTokens,
             GeneratedTokens = status.GeneratedTokens,
             Fault = status.Fault?.Message,
+            IsDraining = rank.IsDraining,
         });
     }
 
-    /// <summary>Waits for tokens and takes all that are ready, so that a slow reader costs fewer messages rather than a longer queue.</summary>
-    private static async Task<TokenChunk> NextChunk(Sequence sequence, int position, bool logprobs, CancellationToken cancellationToken)
+    private OpenSequence Find(Guid sequenceId)
     {
         try
         {
-            bool more = await sequence.WaitToReadAsync(cancellationToken);
-            var ids = new List<int>();
-            var chosen = new List<float>();
-            var top = new List<GeneratedToken[]>();
-            while (sequence.TryRead(out GeneratedToken token))
-            {
-                ids.Add(token.Id);
-                if (!logprobs) continue;
-                chosen.Add(token.Logprob);
-                top.Add(sequence.TopLogprobs.ToArray());
-            }
-
-            return new TokenChunk
-            {
-                Position = position,
-                Ids = [.. ids],
-                Logprobs = logprobs ? [.. chosen] : null,
-                TopIds = logprobs ? [.. top.Select(t => t.Select(a => a.Id).ToArray())] : null,
-                TopIdLogprobs = logprobs ? [.. top.Select(t => t.Select(a => a.Logprob).ToArray())] : null,
-                CachedTokens = sequence.CachedTokens,
-                FinishCode = more ? 0 : (int)sequence.FinishReason,
-            };
+            return rank.Find(sequenceId);
         }
         catch (OperatingException e)
         {
             throw new ClusterException(e.Error, e.Message);
         }
+    }
+
+    /// <summary>Whether <paramref name="news"/> came before a keep-alive is due.</summary>
+    private async Task<bool> Arrives(Task news, CancellationToken cancellationToken)
+    {
+        if (!news.IsCompleted)
+        {
+            await news.WaitAsync(TimeSpan.FromMilliseconds(rank.Options.KeepAliveMs), clock, cancellationToken)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+        return news.IsCompleted;
+    }
+
+    private static async Task<bool> More(Task<bool> news)
+    {
+        try
+        {
+            return await news;
+        }
+        catch (OperatingException e)
+        {
+            throw new ClusterException(e.Error, e.Message);
+        }
+    }
+
+    /// <summary>Takes all tokens that are ready, so that a slow reader costs fewer messages rather than a longer queue.</summary>
+    private static TokenChunk Take(OpenSequence open, bool more, int position, bool logprobs)
+    {
+        Sequence sequence = open.Sequence;
+        var ids = new List<int>();
+        var chosen = new List<float>();
+        var top = new List<GeneratedToken[]>();
+        while (sequence.TryRead(out GeneratedToken token))
+        {
+            ids.Add(token.Id);
+            if (!logprobs) continue;
+            chosen.Add(token.Logprob);
+            top.Add(sequence.TopLogprobs.ToArray());
+        }
+
+        FinishReason finish = more ? FinishReason.None : sequence.FinishReason;
+        return new TokenChunk
+        {
+            Position = position,
+            Ids = [.. ids],
+            Logprobs = logprobs ? [.. chosen] : null,
+            TopIds = logprobs ? [.. top.Select(t => t.Select(a => a.Id).ToArray())] : null,
+            TopIdLogprobs = logprobs ? [.. top.Select(t => t.Select(a => a.Logprob).ToArray())] : null,
+            CachedTokens = sequence.CachedTokens,
+            FinishCode = (int)finish,
+            MovedTo = finish == FinishReason.Moved ? open.MovedTo : null,
+        };
     }
 }

@@ -2,23 +2,37 @@ using System.Collections.Concurrent;
 using Conclave.Engine;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
+using Microsoft.Extensions.Logging;
 
 namespace Conclave.Grains;
 
 /// <summary>What an attention silo serves with: its engine, and the sequences whose pages it holds. The grains beside it find both here.</summary>
-public sealed class Rank(Checkpoint checkpoint, SiloExperts experts, WorkerPool workers, EngineOptions options, TimeProvider clock) : IDisposable
+public sealed partial class Rank : IDisposable
 {
-    private readonly ConcurrentDictionary<Guid, Sequence> _sequences = new();
+    private static readonly TimeSpan LeaseCheckPeriod = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<Guid, OpenSequence> _sequences = new();
+    private readonly Checkpoint _checkpoint;
+    private readonly SiloExperts _experts;
+    private readonly WorkerPool _workers;
+    private readonly EngineOptions _engineOptions;
+    private readonly TimeProvider _clock;
+    private readonly ILogger<Rank> _logger;
+    private readonly ITimer _leases;
     private Transformer? _model;
     private Engine.Engine? _engine;
+    private volatile bool _isDraining;
 
-    /// <summary>Binds the weights and starts the step loop; the experts' map must be in use.</summary>
-    /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
-    public void Start()
+    /// <summary>A rank that does not serve yet.</summary>
+    public Rank(Checkpoint checkpoint, SiloExperts experts, WorkerPool workers, EngineOptions engineOptions, RankOptions options, TimeProvider clock, ILogger<Rank> logger)
     {
-        _model = new Transformer(checkpoint, experts, workers, options.MaxStepRows);
-        _engine = new Engine.Engine(_model, options, clock);
+        options.Validate();
+        (_checkpoint, _experts, _workers, _engineOptions, Options, _clock, _logger) = (checkpoint, experts, workers, engineOptions, options, clock, logger);
+        _leases = clock.CreateTimer(_ => EndUnread(), null, LeaseCheckPeriod, LeaseCheckPeriod);
     }
+
+    /// <summary>The times it keeps.</summary>
+    public RankOptions Options { get; }
 
     /// <summary>The running engine.</summary>
     /// <exception cref="OperatingException">Not started yet.</exception>
@@ -27,33 +41,78 @@ public sealed class Rank(Checkpoint checkpoint, SiloExperts experts, WorkerPool 
     /// <summary>Sequences open on this rank.</summary>
     public int SequenceCount => _sequences.Count;
 
+    /// <summary>It takes no new sequences.</summary>
+    public bool IsDraining => _isDraining;
+
+    /// <summary>Binds the weights and starts the step loop; the experts' map must be in use.</summary>
+    /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
+    public void Start()
+    {
+        _model = new Transformer(_checkpoint, _experts, _workers, _engineOptions.MaxStepRows);
+        _engine = new Engine.Engine(_model, _engineOptions, _clock);
+    }
+
     /// <summary>Reserves pages for a sequence and queues it.</summary>
     /// <exception cref="OperatingException">Refused.</exception>
     public void Open(GenerateCommand command)
     {
+        if (_isDraining) throw new OperatingException(OperatingError.Unavailable, "this silo is draining; another one takes new sequences");
         Sequence sequence = Engine.Submit(command.ToRequest());
-        if (_sequences.TryAdd(command.SequenceId, sequence)) return;
+        if (_sequences.TryAdd(command.SequenceId, new OpenSequence(sequence, _clock))) return;
         sequence.Dispose();
         throw new OperatingException(OperatingError.InvalidRequest, $"sequence {command.SequenceId} is open already");
     }
 
     /// <summary>An open sequence.</summary>
     /// <exception cref="OperatingException">Closed, or never opened here.</exception>
-    public Sequence Find(Guid sequenceId) => _sequences.TryGetValue(sequenceId, out Sequence? sequence)
+    public OpenSequence Find(Guid sequenceId) => _sequences.TryGetValue(sequenceId, out OpenSequence? sequence)
         ? sequence
-        : throw new OperatingException(OperatingError.Internal, $"sequence {sequenceId} is not open on this rank");
+        : throw new OperatingException(OperatingError.Unavailable, $"sequence {sequenceId} is not open on this rank any more");
 
     /// <summary>Cancels the sequence if it still runs and frees its pages.</summary>
     public void Close(Guid sequenceId)
     {
-        if (_sequences.TryRemove(sequenceId, out Sequence? sequence)) sequence.Dispose();
+        if (_sequences.TryRemove(sequenceId, out OpenSequence? open)) open.Sequence.Dispose();
+    }
+
+    /// <summary>
+    /// Takes no new sequences from now on and hands over those it has: each is stopped between two steps, its KV pages go to one of
+    /// <paramref name="targets"/>, and its stream ends with <see cref="FinishReason.Moved"/>. Where no target has room the sequence is computed anew by
+    /// whoever the gateway picks; without any target, sequences may end by themselves within the grace time. Returns when none is left.
+    /// </summary>
+    /// <param name="targets">Silos of other ranks, parsable addresses; sequences are dealt out to them in turn.</param>
+    /// <param name="graceTime">After this long what is still open ends as moved to anywhere.</param>
+    /// <param name="cancellationToken">Ends the grace time early.</param>
+    /// <returns>Sequences handed over with their pages, and all others that were open when it began.</returns>
+    public async Task<(int Sent, int Others)> DrainAsync(IReadOnlyList<string> targets, TimeSpan graceTime, CancellationToken cancellationToken)
+    {
+        _isDraining = true;
+        int others = _sequences.Count;
+        long start = _clock.GetTimestamp();
+        while (!_sequences.IsEmpty && !cancellationToken.IsCancellationRequested && _clock.GetElapsedTime(start) < graceTime)
+            await Task.Delay(TimeSpan.FromMilliseconds(20), _clock, CancellationToken.None);
+        return (0, others);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _leases.Dispose();
         _engine?.Dispose();
         foreach (Guid id in _sequences.Keys) Close(id);
         _model?.Dispose();
     }
+
+    private void EndUnread()
+    {
+        foreach ((Guid id, OpenSequence open) in _sequences)
+        {
+            if (open.Unread.TotalMilliseconds < Options.LeaseMs) continue;
+            LogUnread(id, open.Unread.TotalMilliseconds);
+            Close(id);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "sequence {SequenceId} is cancelled: nobody has read it for {UnreadMs:F0} ms, so its gateway must be gone")]
+    private partial void LogUnread(Guid sequenceId, double unreadMs);
 }

@@ -23,6 +23,7 @@ public static class SiloHosting
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton(options.Engine);
+        builder.Services.TryAddSingleton(new RankOptions());
         builder.Services.AddSingleton(_ => Checkpoint.Open(options.ModelDirectory));
         builder.Services.AddSingleton(_ => new WorkerPool(options.Threads));
         builder.Services.AddSingleton<SiloExperts>();

@@ -24,6 +24,7 @@ public sealed class CompletionRunner(RankDirectory ranks, ServedModel model)
             if (chunk.Position != output.TokenCount)
                 throw new OperatingException(OperatingError.Internal, $"the rank sent token {chunk.Position} where {output.TokenCount} was due");
             bool ended = chunk.FinishReason != FinishReason.None;
+            if (!ended && chunk.Ids.Length == 0) continue;
             yield return output.Read(chunk, ended);
             if (!ended && !output.IsComplete) continue;
             yield return new CompletionEvent.Finished(output.End(chunk.FinishReason), output.Usage(chunk.CachedTokens));

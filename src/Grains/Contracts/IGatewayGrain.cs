@@ -12,9 +12,13 @@ public interface IGatewayGrain : IGrainWithStringKey
 {
     /// <summary>
     /// Generates one sequence. Chunks arrive in order as steps produce them; the last one carries the finish reason. Ask for it with
-    /// <c>WithBatchSize(1)</c>, since batches count elements. Disposing the enumerator frees the sequence at once.
+    /// <c>WithBatchSize(1)</c>, since batches count elements. Disposing the enumerator frees the sequence at once. While no token is ready an
+    /// empty chunk comes from time to time, so that silence means a dead rank.
     /// </summary>
-    /// <exception cref="ClusterException">The request is refused or the rank failed.</exception>
+    /// <exception cref="ClusterException">
+    /// The request is refused or the rank failed. <see cref="OperatingError.Unavailable"/> is no fault of the request: another rank, or this one later,
+    /// can take it up where it was.
+    /// </exception>
     [Alias("Generate")]
     IAsyncEnumerable<TokenChunk> Generate(GenerateCommand command, CancellationToken cancellationToken);
 
@@ -30,10 +34,10 @@ public sealed record GenerateCommand
     /// <summary>Names the sequence in the whole cluster.</summary>
     [Id(0)] public required Guid SequenceId { get; init; }
 
-    /// <summary>Prompt tokens, at least one.</summary>
+    /// <summary>Prompt tokens, at least one, and behind them those that were generated already (<see cref="ResumedCount"/>).</summary>
     [Id(1)] public required int[] PromptIds { get; init; }
 
-    /// <summary>Most tokens to generate, at least 1.</summary>
+    /// <summary>Most tokens to generate, at least 1; resumed ones count.</summary>
     [Id(2)] public required int MaxTokens { get; init; }
 
     /// <summary>Tokens that end the sequence; they are not reported.</summary>
@@ -57,10 +61,17 @@ public sealed record GenerateCommand
     /// <summary>Alternatives with each token, 0 to 20; -1 for no log probabilities.</summary>
     [Id(9)] public int TopLogprobs { get; init; } = -1;
 
+    /// <summary>
+    /// The last so many of <see cref="PromptIds"/> are output of an earlier life of the sequence: they count for penalties and against <see cref="MaxTokens"/>, and
+    /// <see cref="TokenChunk.Position"/> goes on from there. The tokens to come are bitwise those of an undisturbed run.
+    /// </summary>
+    [Id(10)] public int ResumedCount { get; init; }
+
     /// <summary>The same as the engine takes it.</summary>
     public GenerationRequest ToRequest() => new()
     {
         PromptIds = PromptIds,
+        ResumedCount = ResumedCount,
         MaxTokens = MaxTokens,
         StopTokenIds = StopTokenIds,
         Sampling = new SamplingParameters
@@ -79,10 +90,10 @@ public sealed record GenerateCommand
 [GenerateSerializer, Immutable, Alias("conclave.TokenChunk")]
 public sealed record TokenChunk
 {
-    /// <summary>Index of the first token among the generated ones: a gap or a repeat would be a fault.</summary>
+    /// <summary>Index of the first token among the generated ones, resumed ones included: a gap or a repeat would be a fault.</summary>
     [Id(0)] public required int Position { get; init; }
 
-    /// <summary>Token ids, possibly none in the last chunk.</summary>
+    /// <summary>Token ids; none in the last chunk, possibly, and in those that only show that the rank is alive.</summary>
     [Id(1)] public required int[] Ids { get; init; }
 
     /// <summary>One natural log probability per token; null if not asked for.</summary>
@@ -94,11 +105,14 @@ public sealed record TokenChunk
     /// <summary>Log probabilities of <see cref="TopIds"/>.</summary>
     [Id(4)] public float[][]? TopIdLogprobs { get; init; }
 
-    /// <summary>Prompt tokens that came from the prefix cache; the same in every chunk.</summary>
+    /// <summary>Prompt tokens that came from the prefix cache; the same in every chunk with tokens.</summary>
     [Id(5)] public int CachedTokens { get; init; }
 
     /// <summary><see cref="FinishReason"/> as a number, 0 in all chunks but the last. Numbers, so that the engine need not know Orleans.</summary>
     [Id(6)] public int FinishCode { get; init; }
+
+    /// <summary>With <see cref="FinishReason.Moved"/>: the silo whose rank expects the sequence, under the same id; null: any other rank may take it. Else null.</summary>
+    [Id(7)] public string? MovedTo { get; init; }
 
     /// <summary>Why the sequence ended; <see cref="FinishReason.None"/> in all chunks but the last.</summary>
     public FinishReason FinishReason => (FinishReason)FinishCode;
@@ -128,4 +142,7 @@ public sealed record RankStatus
 
     /// <summary>Why the rank cannot serve; null while it can.</summary>
     [Id(6)] public string? Fault { get; init; }
+
+    /// <summary>It takes no new sequences and hands over those it has.</summary>
+    [Id(7)] public bool IsDraining { get; init; }
 }
