@@ -39,6 +39,12 @@ public sealed class SiloExperts(Checkpoint checkpoint, WorkerPool workers) : IEx
     }
 
     /// <inheritdoc/>
+    public int BeginStep(int rowCount, int layerCount) => Dispatch.BeginStep(rowCount, layerCount);
+
+    /// <inheritdoc/>
+    public void EndStep() => Dispatch.EndStep();
+
+    /// <inheritdoc/>
     public void Begin(int layer, in RoutedRows rows) => Dispatch.Begin(layer, rows);
 
     /// <inheritdoc/>

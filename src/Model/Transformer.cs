@@ -15,7 +15,10 @@ public sealed unsafe class Transformer : IDisposable
     private readonly Arena _arena = new();
     private readonly Compute _compute;
     private readonly IExpertDispatch _experts;
+    private readonly StepBuffers _step;
     private readonly Pass _pass;
+    private readonly Pass[] _whole;
+    private readonly Pass[] _halves;
     private readonly LayerBuffers _buffers;
     private readonly Weight _embedding;
     private readonly DecoderLayer[] _layers;
@@ -38,7 +41,10 @@ public sealed unsafe class Transformer : IDisposable
         KvLayout = KvLayout.For(c);
         _experts = experts;
         _compute = new Compute(workers, kernels ?? KernelSet.Best, ScratchFloats(c));
-        _pass = new Pass(c, _compute, maxRows, _arena);
+        _step = new StepBuffers(c, maxRows, _arena);
+        _pass = new Pass(c, _compute, _step);
+        _whole = [_pass];
+        _halves = [new Pass(c, _compute, _step), new Pass(c, _compute, _step)];
         _buffers = new LayerBuffers(c, maxRows, _arena);
         _embedding = Weight.Bind(checkpoint, "model.embed_tokens.weight", c.VocabularySize, c.HiddenSize);
         _layers = [.. Enumerable.Range(0, c.LayerCount).Select(layer => new DecoderLayer(checkpoint, layer, _arena))];
@@ -61,8 +67,15 @@ public sealed unsafe class Transformer : IDisposable
     /// <summary>Who watches passes; null for nobody.</summary>
     public IForwardProbe? Probe
     {
-        get => _pass.Probe;
-        set => _pass.Probe = value;
+        get => _step.Probe;
+        set => _step.Probe = value;
+    }
+
+    /// <summary>Where the activities of passes are noted; null for nowhere.</summary>
+    public StepTimeline? Timeline
+    {
+        get => _step.Timeline;
+        set => _step.Timeline = value;
     }
 
     /// <summary>The checkpoint that the weights lie in.</summary>
@@ -73,10 +86,9 @@ public sealed unsafe class Transformer : IDisposable
     {
         if (batch.RowCount == 0)
             return;
-        _pass.Begin(batch);
+        Begin(batch);
         Embed(_embedding, new RowSet(_pass.Hidden, Config.HiddenSize));
-        foreach (var layer in _layers)
-            layer.Forward(_pass, _buffers, _experts);
+        Layers(_layers);
         Head(_norm, _head);
         batch.Advance();
     }
@@ -94,10 +106,10 @@ public sealed unsafe class Transformer : IDisposable
     /// </summary>
     internal void Forward(StepBatch batch, in Weight embedding, Action<Pass> combine, DecoderLayer layer, float* headNorm, in Weight head)
     {
-        _pass.Begin(batch);
+        Begin(batch);
         Embed(embedding, new RowSet(_pass.Normed, Config.HiddenSize));
         combine(_pass);
-        layer.Forward(_pass, _buffers, _experts);
+        Layers(new ReadOnlySpan<DecoderLayer>(in layer));
         Head(headNorm, head);
     }
 
@@ -106,6 +118,48 @@ public sealed unsafe class Transformer : IDisposable
         var widest = Math.Max(Math.Max(c.IntermediateSize, 2 * c.HiddenSize), Math.Max(c.HeadCount * c.VHeadDim, c.SharedExpertCount * c.MoeIntermediateSize));
         widest = Math.Max(widest, Math.Max(c.QLoraRank, c.KvLoraRank));
         return Math.Max(Linear.PanelFloats(widest), Math.Max(MultiHeadLatentAttention.ScratchFloats(c), LightningIndexer.ScratchFloats(c)));
+    }
+
+    private void Begin(StepBatch batch)
+    {
+        _step.Begin(batch);
+        _pass.Take(batch, 0, 0, batch.RowCount);
+    }
+
+    /// <summary>
+    /// All rows through <paramref name="layers"/>, as one micro-batch or as two that take turns: while the rows of one are with their experts, the other is computed. Cutting
+    /// the rows of one sequence is no problem: in every layer the first half's latents are in the pages before the second half attends.
+    /// </summary>
+    private void Layers(ReadOnlySpan<DecoderLayer> layers)
+    {
+        var microBatches = Cut(_experts.BeginStep(_pass.Rows, layers.Length));
+        try
+        {
+            for (var i = 0; i <= layers.Length; i++)
+            {
+                foreach (var pass in microBatches)
+                {
+                    if (i > 0)
+                        layers[i - 1].Complete(pass, _experts);
+                    if (i < layers.Length)
+                        layers[i].Begin(pass, _buffers, _experts);
+                }
+            }
+        }
+        finally
+        {
+            _experts.EndStep();
+        }
+    }
+
+    private Pass[] Cut(int microBatches)
+    {
+        if (microBatches < 2 || _pass.Rows < 2)
+            return _whole;
+        var first = (_pass.Rows + 1) / 2;
+        _halves[0].Take(_pass.Batch, 0, 0, first);
+        _halves[1].Take(_pass.Batch, 1, first, _pass.Rows - first);
+        return _halves;
     }
 
     private void Embed(in Weight embedding, RowSet destination)

@@ -93,6 +93,10 @@ internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
 
     public void FailNext(int count) => Volatile.Write(ref _failures, count);
 
+    public int BeginStep(int rowCount, int layerCount) => inner.BeginStep(rowCount, layerCount);
+
+    public void EndStep() => inner.EndStep();
+
     public void Begin(int layer, in RoutedRows rows)
     {
         LoopAllocatedBytes = GC.GetAllocatedBytesForCurrentThread();

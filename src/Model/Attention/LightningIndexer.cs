@@ -70,8 +70,8 @@ internal sealed unsafe class LightningIndexer
         var key = buffers.IndexKeys + ((long)row * c.IndexHeadDim);
         kernels.LayerNorm(key, _keyNormWeight, _keyNormBias, LayerNormEpsilon, c.IndexHeadDim);
         RopeTable.RotateHalves(key, cosines, sines, pairs);
-        var position = pass.Batch.Positions[row];
-        var destination = pass.Batch.Pages(row).Page(position / KvLayout.PageTokens) + _layout.IndexKeyOffset(_layer) + (position % KvLayout.PageTokens * c.IndexHeadDim);
+        var position = pass.Positions[row];
+        var destination = pass.Pages(row).Page(position / KvLayout.PageTokens) + _layout.IndexKeyOffset(_layer) + (position % KvLayout.PageTokens * c.IndexHeadDim);
         NativeMemory.Copy(key, destination, (nuint)(c.IndexHeadDim * sizeof(float)));
         for (var head = 0; head < c.IndexHeadCount; head++)
             RopeTable.RotateHalves(buffers.IndexQueries + ((((long)row * c.IndexHeadCount) + head) * c.IndexHeadDim), cosines, sines, pairs);
@@ -81,7 +81,7 @@ internal sealed unsafe class LightningIndexer
     private void Select(Pass pass, AttentionBuffers buffers, int row, float* scratch)
     {
         var c = _config;
-        var keyCount = pass.Batch.Positions[row] + 1;
+        var keyCount = pass.Positions[row] + 1;
         if (keyCount <= c.IndexTopK)
             return;
         var kernels = pass.Compute.Kernels;
@@ -93,7 +93,7 @@ internal sealed unsafe class LightningIndexer
         for (var first = 0; first < keyCount; first += KvLayout.PageTokens)
         {
             var count = Math.Min(KvLayout.PageTokens, keyCount - first);
-            var keys = pass.Batch.Pages(row).Page(first / KvLayout.PageTokens) + _layout.IndexKeyOffset(_layer);
+            var keys = pass.Pages(row).Page(first / KvLayout.PageTokens) + _layout.IndexKeyOffset(_layer);
             kernels.Linear(new Weight((byte*)keys, DType.F32, count, c.IndexHeadDim), 0, count, queries, new RowSet(products, KvLayout.PageTokens), c.IndexHeadCount, panel);
             kernels.ReluCombine(products, KvLayout.PageTokens, weights, c.IndexHeadCount, scores + first, count);
         }
@@ -105,10 +105,10 @@ internal sealed unsafe class LightningIndexer
     {
         for (var row = 0; row < pass.Rows; row++)
         {
-            var keyCount = pass.Batch.Positions[row] + 1;
+            var keyCount = pass.Positions[row] + 1;
             var selected = buffers.Selected(row, ref keyCount);
             if (selected != null)
-                pass.Probe!.KeysSelected(_layer, row, new ReadOnlySpan<int>(selected, keyCount));
+                pass.Probe!.KeysSelected(_layer, pass.FirstRow + row, new ReadOnlySpan<int>(selected, keyCount));
         }
     }
 

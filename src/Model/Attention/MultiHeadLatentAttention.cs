@@ -96,9 +96,9 @@ internal sealed unsafe class MultiHeadLatentAttention
     private void Store(Pass pass, AttentionBuffers buffers, int row)
     {
         var c = _config;
-        var position = pass.Batch.Positions[row];
+        var position = pass.Positions[row];
         var source = buffers.Latents + ((long)row * c.LatentWidth);
-        var destination = pass.Batch.Pages(row).Page(position / KvLayout.PageTokens) + _layout.LatentOffset(_layer) + (position % KvLayout.PageTokens * c.LatentWidth);
+        var destination = pass.Pages(row).Page(position / KvLayout.PageTokens) + _layout.LatentOffset(_layer) + (position % KvLayout.PageTokens * c.LatentWidth);
         pass.Compute.Kernels.RmsNorm(source, _kvNorm, c.RmsNormEpsilon, destination, c.KvLoraRank);
         NativeMemory.Copy(source + c.KvLoraRank, destination + c.KvLoraRank, (nuint)(c.QkRopeHeadDim * sizeof(float)));
         var pairs = c.QkRopeHeadDim / 2;
@@ -146,14 +146,14 @@ internal sealed unsafe class MultiHeadLatentAttention
         new Span<float>(maxima, heads).Fill(float.NegativeInfinity);
         new Span<float>(sums, heads).Clear();
 
-        var keyCount = pass.Batch.Positions[row] + 1;
+        var keyCount = pass.Positions[row] + 1;
         var selected = _indexer is null ? null : buffers.Selected(row, ref keyCount);
         for (var first = 0; first < keyCount; first += KvLayout.PageTokens)
         {
             var count = Math.Min(KvLayout.PageTokens, keyCount - first);
             var keys = selected is null
-                ? pass.Batch.Pages(row).Page(first / KvLayout.PageTokens) + _layout.LatentOffset(_layer)
-                : Gather(pass.Batch.Pages(row), selected + first, count, gathered);
+                ? pass.Pages(row).Page(first / KvLayout.PageTokens) + _layout.LatentOffset(_layer)
+                : Gather(pass.Pages(row), selected + first, count, gathered);
             kernels.Linear(new Weight((byte*)keys, DType.F32, count, c.LatentWidth), 0, count, queries, scores, heads, panel);
             for (var h = 0; h < heads; h++)
             {

@@ -6,6 +6,9 @@ namespace Conclave.Model.Experts;
 /// </summary>
 public unsafe struct RoutedRows
 {
+    /// <summary>Which of the step's micro-batches the rows are: 0 or 1.</summary>
+    public int MicroBatch;
+
     /// <summary>Token rows.</summary>
     public int RowCount;
 
@@ -23,14 +26,23 @@ public unsafe struct RoutedRows
 }
 
 /// <summary>
-/// The seam between a rank and its experts, local or remote. The forward pass calls <see cref="Begin"/>, computes the shared expert, then
-/// calls <see cref="Complete"/>; a local implementation does all its work in one of the two and pays for no copy.
+/// The seam between a rank and its experts, local or remote. Per MoE layer and micro-batch the forward pass calls <see cref="Begin"/>, computes the shared experts and the
+/// other micro-batch, then calls <see cref="Complete"/>; a local implementation does all its work in one of the two and pays for no copy. One thread calls.
 /// </summary>
 public interface IExpertDispatch
 {
+    /// <summary>
+    /// A pass of <paramref name="rowCount"/> rows through <paramref name="layerCount"/> layers starts. Returns the number of micro-batches to cut it into: 1, or 2
+    /// (of which both may be between <see cref="Begin"/> and <see cref="Complete"/> at a time).
+    /// </summary>
+    int BeginStep(int rowCount, int layerCount);
+
     /// <summary>Starts the routed experts of <paramref name="layer"/> for <paramref name="rows"/>; may return before they are done.</summary>
     void Begin(int layer, in RoutedRows rows);
 
     /// <summary>Returns when every row of <see cref="RoutedRows.Output"/> is written.</summary>
     void Complete(int layer, in RoutedRows rows);
+
+    /// <summary>The pass is over, or given up: the buffers of its rows must not be touched any more.</summary>
+    void EndStep();
 }

@@ -37,6 +37,15 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
     }
 
     /// <inheritdoc/>
+    public int BeginStep(int rowCount, int layerCount) => 1;
+
+    /// <inheritdoc/>
+    public void EndStep()
+    {
+        // Nothing outlives a call.
+    }
+
+    /// <inheritdoc/>
     public void Begin(int layer, in RoutedRows rows)
     {
         // All the work is done in Complete: on the threads of the pass nothing could overlap.

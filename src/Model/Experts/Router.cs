@@ -23,18 +23,19 @@ internal sealed unsafe class Router
             _bias = Vectors.Load(checkpoint, prefix + "e_score_correction_bias", _config.RoutedExpertCount, arena);
     }
 
-    /// <summary>Chooses experts for the rows of <c>pass.Normed</c>.</summary>
-    public void Forward(Pass pass, MoeBuffers buffers)
+    /// <summary>Chooses experts for the rows of <c>pass.Normed</c>: fills <c>pass.ExpertIds</c> and <c>pass.ExpertWeights</c>.</summary>
+    public void Forward(Pass pass, GateBuffers buffers)
     {
         var experts = _config.RoutedExpertCount;
         pass.Compute.Linear(_gate, new RowSet(pass.Normed, _config.HiddenSize), new RowSet(buffers.Scores, experts), pass.Rows);
-        var loop = new RouteLoop { Owner = this, Kernels = pass.Compute.Kernels, Buffers = buffers };
+        var loop = new RouteLoop { Owner = this, Pass = pass, Buffers = buffers };
         pass.Compute.Run(ref loop, pass.Rows, (long)experts * (_config.ExpertsPerToken + 8));
     }
 
-    private void Route(KernelSet kernels, MoeBuffers buffers, int row)
+    private void Route(Pass pass, GateBuffers buffers, int row)
     {
         var c = _config;
+        var kernels = pass.Compute.Kernels;
         var experts = c.RoutedExpertCount;
         var scores = buffers.Scores + ((long)row * experts);
         var choice = buffers.ChoiceScores + ((long)row * experts);
@@ -47,10 +48,10 @@ internal sealed unsafe class Router
         if (c.GroupCount > 1 && c.TopKMethod != TopKMethod.Greedy)
             KeepBestGroups(choice);
 
-        var ids = buffers.ExpertIds + ((long)row * c.ExpertsPerToken);
+        var ids = pass.ExpertIds + ((long)row * c.ExpertsPerToken);
         TakeBest(choice, experts, c.ExpertsPerToken, ids);
         new Span<int>(ids, c.ExpertsPerToken).Sort();
-        Weigh(scores, ids, buffers.Weights + ((long)row * c.ExpertsPerToken));
+        Weigh(scores, ids, pass.ExpertWeights + ((long)row * c.ExpertsPerToken));
     }
 
     /// <summary>Scores of all but the <c>topk_group</c> best groups become -infinity. A group counts its two best scores with a bias, its best without.</summary>
@@ -117,32 +118,23 @@ internal sealed unsafe class Router
     private struct RouteLoop : IParallelLoop
     {
         public Router Owner;
-        public KernelSet Kernels;
-        public MoeBuffers Buffers;
+        public Pass Pass;
+        public GateBuffers Buffers;
 
         public readonly void Run(int start, int end, int worker)
         {
             for (var row = start; row < end; row++)
-                Owner.Route(Kernels, Buffers, row);
+                Owner.Route(Pass, Buffers, row);
         }
     }
 }
 
-/// <summary>Intermediate values of an MoE layer, for the most rows of a pass; shared by all layers.</summary>
-internal sealed unsafe class MoeBuffers(ModelConfig config, int maxRows, Arena arena)
+/// <summary>Intermediate values of the gate, for the most rows of a pass; shared by all layers.</summary>
+internal sealed unsafe class GateBuffers(ModelConfig config, int maxRows, Arena arena)
 {
-    /// <summary>Gate scores <c>[rows, n_routed_experts]</c>.</summary>
+    /// <summary>Scores <c>[rows, n_routed_experts]</c>.</summary>
     public float* Scores { get; } = arena.Floats((long)maxRows * config.RoutedExpertCount);
 
     /// <summary>The same with bias and group limit <c>[rows, n_routed_experts]</c>.</summary>
     public float* ChoiceScores { get; } = arena.Floats((long)maxRows * config.RoutedExpertCount);
-
-    /// <summary>Chosen experts <c>[rows, k]</c>, ascending within a row.</summary>
-    public int* ExpertIds { get; } = arena.Ints((long)maxRows * config.ExpertsPerToken);
-
-    /// <summary>Their weights <c>[rows, k]</c>.</summary>
-    public float* Weights { get; } = arena.Floats((long)maxRows * config.ExpertsPerToken);
-
-    /// <summary>Routed expert outputs <c>[rows, k, hidden]</c>.</summary>
-    public float* Outputs { get; } = arena.Floats((long)maxRows * config.ExpertsPerToken * (config.RoutedExpertCount > 0 ? config.HiddenSize : 0));
 }

@@ -31,6 +31,63 @@ public sealed class InvarianceTests
 
     [Theory]
     [MemberData(nameof(Models))]
+    [InlineData("dense")]
+    public void Cutting_steps_in_two_changes_no_bit(string name)
+    {
+        using var checkpoint = RandomCheckpoint.Named(name);
+        using var whole = new TestModel(checkpoint.Directory);
+        using var cut = new TestModel(checkpoint.Directory, 2, microBatches: 2);
+        var ids = RandomCheckpoint.Tokens(Length, whole.Config.VocabularySize, 1);
+        var expected = Bits(whole.Run(whole.NewSequence(Length), ids).Logits);
+        foreach (var chunk in new[] { int.MaxValue, 1, 2, 7, 64 })
+            Assert.Equal(expected, Bits(cut.Run(cut.NewSequence(Length), ids, chunk).Logits));
+
+        // Several sequences at once; the cut goes through the middle one's rows.
+        var sequences = Enumerable.Range(0, 3).Select(_ => cut.NewSequence(Length)).ToArray();
+        cut.Batch.Clear();
+        foreach (var (pages, i) in sequences.Select((pages, i) => (pages, i)))
+            cut.Batch.Add(pages, ids.AsSpan(0, Length - (20 * i)), LogitRows.Last);
+        cut.Transformer.Forward(cut.Batch);
+        for (var i = 0; i < sequences.Length; i++)
+            Assert.Equal(expected.Skip((Length - (20 * i) - 1) * whole.Config.VocabularySize).Take(whole.Config.VocabularySize), Bits(cut.Batch.Logits(i)));
+    }
+
+    [Fact]
+    public void Cutting_a_step_of_the_prediction_module_changes_no_bit()
+    {
+        using var golden = new GoldenCase("mtp");
+        int[]? expected = null;
+        for (var microBatches = 1; microBatches <= 2; microBatches++)
+        {
+            using var model = new TestModel(golden.Directory, microBatches: microBatches);
+            using var module = new MtpModule(model.Transformer);
+            var pages = model.NewSequence(64);
+            var hidden = model.Run(pages, golden.InputIds.AsSpan(0, 21)).Hidden;
+            model.Batch.Clear();
+            model.Batch.Add(pages, 0, golden.InputIds.AsSpan(1, 20), LogitRows.All);
+            module.Forward(model.Batch, hidden.AsSpan(0, 20 * model.Config.HiddenSize));
+            var bits = Enumerable.Range(0, 20).SelectMany(i => Bits(model.Batch.Logits(i))).ToArray();
+            expected ??= bits;
+            Assert.Equal(expected, bits);
+        }
+    }
+
+    [Fact]
+    public void Both_halves_of_a_step_are_under_way_at_a_time()
+    {
+        using var golden = new GoldenCase("tiny-f32");
+        using var model = new TestModel(golden.Directory, microBatches: 2);
+        model.Transformer.Timeline = new StepTimeline(TimeProvider.System);
+        model.Run(model.NewSequence(64), golden.InputIds.AsSpan(0, 2));
+        Assert.Equal(2, ((TwoMicroBatches)model.Dispatch).MostUnderWay);
+        var spans = model.Transformer.Timeline.Spans;
+        Assert.Equal([0, 1, 0, 1], spans.ToArray().Where(s => s.Activity == StepActivity.Attention).Take(4).Select(s => s.MicroBatch));
+        for (var i = 1; i < spans.Length; i++)
+            Assert.Equal(spans[i - 1].End, spans[i].Start);
+    }
+
+    [Theory]
+    [MemberData(nameof(Models))]
     public void The_tier_changes_no_bit(string name)
     {
         using var checkpoint = RandomCheckpoint.Named(name);

@@ -11,7 +11,7 @@ internal sealed unsafe class TestModel : IDisposable
     private readonly WorkerPool _workers;
     private readonly LocalExpertDispatch _dispatch;
 
-    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1)
+    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1, int microBatches = 1)
     {
         var kernels = tier is { } t ? KernelSet.For(t) : KernelSet.Best;
         Checkpoint = Checkpoint.Open(directory);
@@ -19,13 +19,16 @@ internal sealed unsafe class TestModel : IDisposable
         var experts = ExpertShard.AllOf(Config).ToList();
         var parts = Enumerable.Range(0, shards).Select(i => new ExpertShard(Checkpoint, experts.Where((_, n) => n % shards == i))).ToList();
         _dispatch = new LocalExpertDispatch(Config, parts, _workers, kernels);
-        Transformer = new Transformer(Checkpoint, _dispatch, _workers, maxRows, kernels);
+        Dispatch = microBatches == 1 ? _dispatch : new TwoMicroBatches(_dispatch, Config);
+        Transformer = new Transformer(Checkpoint, Dispatch, _workers, maxRows, kernels);
         Batch = new StepBatch(Config, maxRows, maxRows);
     }
 
     public Checkpoint Checkpoint { get; }
 
     public ModelConfig Config => Checkpoint.Config;
+
+    public IExpertDispatch Dispatch { get; }
 
     public Transformer Transformer { get; }
 
@@ -94,4 +97,33 @@ internal sealed unsafe class TestModel : IDisposable
         Checkpoint.Dispose();
         _pages.Dispose();
     }
+}
+
+/// <summary>Has steps cut in two, and spoils what must not be read before <see cref="Complete"/>.</summary>
+internal sealed unsafe class TwoMicroBatches(IExpertDispatch inner, ModelConfig config) : IExpertDispatch
+{
+    private readonly bool[] _isUnderWay = new bool[2];
+
+    /// <summary>The most micro-batches that were under way at a time.</summary>
+    public int MostUnderWay { get; private set; }
+
+    public int BeginStep(int rowCount, int layerCount) => 1 + inner.BeginStep(rowCount, layerCount);
+
+    public void Begin(int layer, in RoutedRows rows)
+    {
+        Assert.False(_isUnderWay[rows.MicroBatch]);
+        _isUnderWay[rows.MicroBatch] = true;
+        MostUnderWay = Math.Max(MostUnderWay, _isUnderWay.Count(b => b));
+        new Span<float>(rows.Output, rows.RowCount * rows.ExpertsPerToken * config.HiddenSize).Fill(float.NaN);
+        inner.Begin(layer, rows);
+    }
+
+    public void Complete(int layer, in RoutedRows rows)
+    {
+        Assert.True(_isUnderWay[rows.MicroBatch]);
+        _isUnderWay[rows.MicroBatch] = false;
+        inner.Complete(layer, rows);
+    }
+
+    public void EndStep() => inner.EndStep();
 }
