@@ -1,23 +1,8 @@
-using Conclave.Engine;
 using Conclave.Model.Checkpoints;
 using Orleans;
 using Orleans.Runtime;
 
 namespace Conclave.Grains;
-
-/// <summary>What the map grain keeps: the silos' offers, the ranks, and the map that is in use.</summary>
-[GenerateSerializer, Alias("conclave.ExpertMapState")]
-public sealed class ExpertMapState
-{
-    /// <summary>Silos that offer slots or serve.</summary>
-    [Id(0)] public List<SiloOffer> Offers { get; set; } = [];
-
-    /// <summary>Silos whose rank serves.</summary>
-    [Id(1)] public List<string> Ranks { get; set; } = [];
-
-    /// <summary>The map in use.</summary>
-    [Id(2)] public ExpertMap Map { get; set; } = ExpertMap.Empty;
-}
 
 /// <summary>Owns the expert map of one model: plans it, has the slots load, and only then publishes it.</summary>
 public sealed class ExpertMapGrain([PersistentState("map", ExpertMapGrain.Storage)] IPersistentState<ExpertMapState> state, Checkpoint checkpoint)
@@ -26,53 +11,86 @@ public sealed class ExpertMapGrain([PersistentState("map", ExpertMapGrain.Storag
     /// <summary>Name of the grain storage that keeps the map.</summary>
     public const string Storage = "maps";
 
+    private ClusterView View => state.State.View;
+
     /// <inheritdoc/>
     public async Task<ClusterView> Join(SiloOffer offer)
     {
         SiloAddress joining = SiloAddress.FromParsableString(offer.Silo);
         // A silo that comes back at the same endpoint is a new one: its former life's slots and rank are gone.
-        var offers = state.State.Offers.Where(o => !SiloAddress.FromParsableString(o.Silo).Endpoint.Equals(joining.Endpoint)).Append(offer).ToList();
-        PlacementSlot[] slots = [.. offers.SelectMany(o => Enumerable.Range(0, o.Slots).Select(slot => new PlacementSlot
-        {
-            Key = SiloKey.Slot(slot, o.Silo),
-            Silo = o.Silo,
-            Host = SiloAddress.FromParsableString(o.Silo).Endpoint.Address.ToString(),
-        }))];
+        SiloOffer[] offers = [.. View.Silos.Where(o => !SiloAddress.FromParsableString(o.Silo).Endpoint.Equals(joining.Endpoint)), offer];
+        PlacementSlot[] slots = [.. offers.SelectMany(o => Enumerable.Range(0, o.Slots).Select(slot => new PlacementSlot { Key = SiloKey.Slot(slot, o.Silo), Silo = o.Silo, Host = o.Host }))];
         PlacementPlan plan = ExpertPlanner.Plan(new PlacementInput
         {
             ExpertSizeBytes = ExpertSizes.Of(checkpoint),
             ExpertCount = checkpoint.Config.RoutedExpertCount,
             Slots = slots,
-            Previous = state.State.Map,
+            Previous = View.Map,
         });
-        if (!plan.IsComplete) throw new ClusterException(OperatingError.Unavailable, $"the slots take {plan.CoveredFraction:P1} of the experts; add a silo or raise its expert memory");
         ExpertMap map = plan.Map;
         await Task.WhenAll(ExpertPlanner.Loads(map).Select((load, slot) => GrainFactory.GetGrain<IExpertShardGrain>(map.SlotKeys[slot]).Load(load)));
-        state.State.Ranks.RemoveAll(rank => offers.TrueForAll(o => o.Silo != rank));
-        state.State.Offers = offers;
-        state.State.Map = map;
-        await state.WriteStateAsync();
+        await Publish(View with { Map = map, MissingExperts = plan.PairCount - plan.CoveredCount, Silos = offers, Ranks = [.. View.Ranks.Where(rank => offers.Any(o => o.Silo == rank))] });
         return View;
     }
 
     /// <inheritdoc/>
-    public async Task RankReady(string silo)
-    {
-        if (state.State.Ranks.Contains(silo)) return;
-        state.State.Ranks.Add(silo);
-        await state.WriteStateAsync();
-    }
+    public Task RankReady(string silo) => View.Ranks.Contains(silo) ? Task.CompletedTask : Publish(View with { Ranks = [.. View.Ranks, silo] });
 
     /// <inheritdoc/>
-    public async Task Leave(string silo)
+    public Task Drain(string silo) => Publish(View with { Ranks = [.. View.Ranks.Where(rank => rank != silo)], Draining = [.. View.Draining, silo] });
+
+    /// <inheritdoc/>
+    public Task Leave(string silo) => Publish(View with
     {
-        state.State.Ranks.Remove(silo);
-        state.State.Offers.RemoveAll(o => o.Silo == silo);
-        await state.WriteStateAsync();
-    }
+        Ranks = [.. View.Ranks.Where(rank => rank != silo)],
+        Silos = [.. View.Silos.Where(o => o.Silo != silo)],
+        Draining = [.. View.Draining.Where(draining => draining != silo)],
+    });
 
     /// <inheritdoc/>
     public Task<ClusterView> Current() => Task.FromResult(View);
 
-    private ClusterView View => new() { Map = state.State.Map, Ranks = [.. state.State.Ranks] };
+    /// <inheritdoc/>
+    public Task<ClusterView> Next(SiloReport report) => Current();
+
+    /// <inheritdoc/>
+    public Task Restore(ClusterView seen) => seen.Epoch > View.Epoch ? Publish(seen) : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task Refresh(string hint) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task ReportLoads(string silo, long[] totals) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task<PlacementStatus> Placement() => Task.FromResult(new PlacementStatus
+    {
+        Model = this.GetPrimaryKeyString(),
+        View = View,
+        Slots = [.. ExpertPlanner.Loads(View.Map).Select((load, slot) => new SlotPlacement
+        {
+            Key = View.Map.SlotKeys[slot], Silo = SiloKey.Silo(View.Map.SlotKeys[slot]).ToParsableString(), ExpertCount = load.Experts.Length,
+        })],
+        UsedVersions = [],
+        ExpertLoads = [],
+        Wishes = View.Wishes,
+    });
+
+    /// <inheritdoc/>
+    public Task<PlacementProposal> Plan(PlacementWishes wishes) => Task.FromResult(new PlacementProposal
+    {
+        FromVersion = View.Map.Version, Moves = 0, MovedBytes = 0, ImbalanceBefore = 0, ImbalanceAfter = 0, MissingExperts = 0, Map = View.Map,
+    });
+
+    /// <inheritdoc/>
+    public Task<PlacementProposal> Apply(PlacementWishes wishes) => Plan(wishes);
+
+    /// <inheritdoc/>
+    public Task<PlacementProposal> Rebalance() => Plan(View.Wishes);
+
+    private Task Publish(ClusterView view)
+    {
+        state.State.View = view with { Epoch = view.Epoch + 1 };
+        return state.WriteStateAsync();
+    }
 }

@@ -11,15 +11,36 @@ namespace Conclave.Grains;
 /// </summary>
 public sealed class SiloExperts(Checkpoint checkpoint, WorkerPool workers) : IExpertDispatch, IDisposable
 {
+    private static readonly ShardStatus Nothing = new() { MapVersion = 0, ExpertCount = 0 };
     private readonly ConcurrentDictionary<string, ExpertShard> _shards = new();
+    private readonly ConcurrentDictionary<string, ShardStatus> _status = new();
     // A step may still run on a dispatcher that was replaced, so all of them live as long as this.
     private readonly ConcurrentBag<LocalExpertDispatch> _dispatches = [];
     private volatile LocalExpertDispatch? _dispatch;
 
-    /// <summary>Binds the weights of a slot, in place of what it held.</summary>
-    /// <exception cref="CheckpointException">The checkpoint lacks one of the experts.</exception>
-    public void Hold(string slotKey, ShardLoad load) =>
-        _shards[slotKey] = new ExpertShard(checkpoint, load.Layers.Zip(load.Experts, (layer, expert) => (layer, expert)));
+    /// <summary>Makes the weights of a slot ready, in place of what it held. A version at or below the one asked for last is ignored.</summary>
+    public void Hold(string slotKey, ShardLoad load)
+    {
+        if (_status.TryGetValue(slotKey, out ShardStatus? held) && held.LoadingVersion >= load.MapVersion) return;
+        try
+        {
+            _shards[slotKey] = new ExpertShard(checkpoint, load.Layers.Zip(load.Experts, (layer, expert) => (layer, expert)));
+            _status[slotKey] = new ShardStatus { MapVersion = load.MapVersion, LoadingVersion = load.MapVersion, ExpertCount = load.Experts.Length, ReadyCount = load.Experts.Length };
+        }
+        catch (CheckpointException e)
+        {
+            _status[slotKey] = (held ?? Nothing) with { LoadingVersion = load.MapVersion, ReadyCount = 0, Fault = e.Message };
+        }
+    }
+
+    /// <summary>Lets go of weights that only versions below <paramref name="mapVersion"/> need.</summary>
+    public void Retain(string slotKey, long mapVersion)
+    {
+        if (_status.TryGetValue(slotKey, out ShardStatus? held) && held.MapVersion < mapVersion) _shards.TryRemove(slotKey, out _);
+    }
+
+    /// <summary>What a slot holds.</summary>
+    public ShardStatus Status(string slotKey) => _status.GetValueOrDefault(slotKey, Nothing);
 
     /// <summary>Answers from now on by <paramref name="map"/>, whose slots have acknowledged.</summary>
     /// <exception cref="InvalidOperationException">A slot of the map is not held here.</exception>

@@ -8,12 +8,15 @@ namespace Conclave.Grains;
 public interface IExpertShardGrain : IGrainWithStringKey
 {
     /// <summary>
-    /// Makes the weights of exactly <paramref name="load"/> ready to answer. Returning is the acknowledgement that the map version may be used. An
-    /// older version than the one held is ignored.
+    /// Starts to make the weights of <paramref name="load"/> ready, beside those of older versions, and returns; <see cref="Status"/> tells when
+    /// they are. A version at or below the one asked for last is ignored.
     /// </summary>
-    /// <exception cref="ClusterException">The checkpoint lacks one of the experts.</exception>
     [Alias("Load")]
     Task Load(ShardLoad load);
+
+    /// <summary>Lets go of weights that only versions below <paramref name="mapVersion"/> need.</summary>
+    [Alias("Retain")]
+    Task Retain(long mapVersion);
 
     /// <summary>What the slot holds.</summary>
     [AlwaysInterleave, Alias("Status")]
@@ -38,9 +41,21 @@ public sealed record ShardLoad
 [GenerateSerializer, Immutable, Alias("conclave.ShardStatus")]
 public sealed record ShardStatus
 {
-    /// <summary>Version of the expert map last loaded, 0 before the first.</summary>
+    /// <summary>Version of the expert map whose weights are all ready, 0 before the first.</summary>
     [Id(0)] public required long MapVersion { get; init; }
 
-    /// <summary>(layer, expert) pairs held.</summary>
+    /// <summary>(layer, expert) pairs of that version.</summary>
     [Id(1)] public required int ExpertCount { get; init; }
+
+    /// <summary>Version asked for last; above <see cref="MapVersion"/> while its weights load or when they cannot be loaded.</summary>
+    [Id(2)] public long LoadingVersion { get; init; }
+
+    /// <summary>(layer, expert) pairs of <see cref="LoadingVersion"/> that are ready.</summary>
+    [Id(3)] public int ReadyCount { get; init; }
+
+    /// <summary>Bytes of weights held, those of older versions too.</summary>
+    [Id(4)] public long HeldBytes { get; init; }
+
+    /// <summary>Why <see cref="LoadingVersion"/> cannot be loaded; null while it can.</summary>
+    [Id(5)] public string? Fault { get; init; }
 }
