@@ -4,7 +4,7 @@ using Conclave.Model;
 namespace Conclave.Engine;
 
 /// <summary>Serving on one machine: one thread runs step after step; sequences join and leave between steps.</summary>
-public sealed class Engine : IDisposable
+public sealed partial class Engine : IDisposable
 {
     private readonly Transformer _model;
     private readonly EngineOptions _options;
@@ -28,6 +28,7 @@ public sealed class Engine : IDisposable
     private long _failedSteps;
     private long _promptTokens;
     private long _generatedTokens;
+    private long _stepStarted;
 
     /// <summary>Starts the step loop's thread. <paramref name="model"/> stays the caller's and must outlive the engine.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
@@ -63,14 +64,20 @@ public sealed class Engine : IDisposable
                 {
                     FailedSteps = _failedSteps,
                     Fault = _fault,
+                    ParkedSequences = _parked.Count,
                 };
             }
         }
     }
 
+    /// <summary>How long the step under way has run; zero between steps. One that never ends shows here.</summary>
+    public TimeSpan StepAge => Volatile.Read(ref _stepStarted) is var started and not 0 ? _clock.GetElapsedTime(started) : TimeSpan.Zero;
+
     /// <summary>Queues a sequence. From any thread.</summary>
+    /// <param name="request">What to generate.</param>
+    /// <param name="parkedId">Where pages of it may be parked (<see cref="TryPark"/>): what they hold is not computed again.</param>
     /// <exception cref="OperatingException">Invalid, too long for the context or for all KV memory, the queue is full, or the engine has ended.</exception>
-    public Sequence Submit(GenerationRequest request)
+    public Sequence Submit(GenerationRequest request, Guid? parkedId = null)
     {
         // A copy: what was validated must be what runs, whatever the caller does with its arrays.
         request = request with { PromptIds = [.. request.PromptIds], StopTokenIds = request.StopTokenIds.ToArray() };
@@ -80,7 +87,9 @@ public sealed class Engine : IDisposable
         {
             if (_isClosed)
                 throw Closed(_fault);
-            if (_scheduler.WaitingCount >= _options.MaxQueue)
+            if (parkedId is { } id && Adopt(request, id) is { } pages)
+                sequence.Adopt(pages);
+            else if (_scheduler.WaitingCount >= _options.MaxQueue)
                 throw new OperatingException(OperatingError.Overloaded, $"The server is overloaded: {_scheduler.WaitingCount} requests are waiting. Please retry later.");
             _scheduler.Enqueue(sequence);
             _wake.Set();
@@ -105,8 +114,10 @@ public sealed class Engine : IDisposable
         _metrics.Dispose();
         lock (_gate)
         {
+            if (_isDisposed)
+                return;
             _batch.Dispose();
-            _pool.Dispose();
+            EndParking();
             _wake.Dispose();
         }
     }
@@ -140,9 +151,14 @@ public sealed class Engine : IDisposable
         long start = _clock.GetTimestamp();
         ReadOnlySpan<StepSegment> segments;
         lock (_gate)
+        {
             segments = _scheduler.Plan();
+            _isStepping = !segments.IsEmpty;
+        }
+
         if (segments.IsEmpty)
             return false;
+        Volatile.Write(ref _stepStarted, start);
 
         var tally = default(StepTally);
         try
@@ -167,13 +183,26 @@ public sealed class Engine : IDisposable
         {
             // The pages of every sequence of the batch may be half written; those that had no rows in it go on.
             tally.Failed = true;
+            OperatingException failure = StepFailure(fault);
             foreach (StepSegment segment in segments)
-                segment.Sequence.Fail(new OperatingException(OperatingError.Internal, "The step that computed this sequence failed.", fault));
+                segment.Sequence.Fail(failure);
         }
 
         Retire(tally);
         _metrics.RecordStep(tally, _clock.GetElapsedTime(start).TotalMilliseconds);
         return true;
+    }
+
+    /// <summary>What a failed step is to its sequences: experts that cannot be reached are nobody's mistake, and another try may find them.</summary>
+    private static OperatingException StepFailure(Exception fault)
+    {
+        for (Exception? cause = fault; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is OperatingException { Error: OperatingError.Unavailable } unavailable)
+                return new OperatingException(OperatingError.Unavailable, unavailable.Message, fault);
+        }
+
+        return new OperatingException(OperatingError.Internal, "The step that computed this sequence failed.", fault);
     }
 
     /// <summary>Chooses the next token of <paramref name="sequence"/> and hands it over; true if the consumer got one.</summary>
@@ -211,7 +240,10 @@ public sealed class Engine : IDisposable
             _promptTokens += tally.PromptTokens;
             _generatedTokens += tally.GeneratedTokens;
             _scheduler.Retire(_retired);
+            LetLeave();
         }
+
+        Volatile.Write(ref _stepStarted, 0);
 
         // Only now, so that who sees the end of a sequence also sees its pages free.
         foreach (Sequence sequence in _retired)
@@ -225,6 +257,7 @@ public sealed class Engine : IDisposable
         {
             _isClosed = true;
             _scheduler.Clear(_retired);
+            LetLeave();
         }
 
         foreach (Sequence sequence in _retired)

@@ -10,6 +10,9 @@ namespace Conclave.Engine;
 /// <param name="GeneratedTokens">Tokens generated since the start.</param>
 public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int PagesTotal, long StepCount, long PromptTokens, long GeneratedTokens)
 {
+    /// <summary>Sequences of other engines whose pages are here and wait for adoption.</summary>
+    public int ParkedSequences { get; init; }
+
     /// <summary>Steps that failed their sequences; the engine went on.</summary>
     public long FailedSteps { get; init; }
 

@@ -24,11 +24,33 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
     /// <summary>Sequences in the batch.</summary>
     public int RunningCount => _running.Count;
 
-    /// <summary>Puts <paramref name="sequence"/> at the end of the queue.</summary>
-    public void Enqueue(Sequence sequence) => _waiting.Add(sequence);
+    /// <summary>
+    /// Puts <paramref name="sequence"/> at the end of the queue; one that has its pages already, behind others of that kind at the front: whoever waits for
+    /// pages before it would wait for those that it holds.
+    /// </summary>
+    public void Enqueue(Sequence sequence)
+    {
+        int place = _waiting.Count;
+        if (sequence.HasPages)
+        {
+            for (place = 0; place < _waiting.Count && _waiting[place].HasPages;)
+                place++;
+        }
 
-    /// <summary>Takes <paramref name="sequence"/> out of the queue; false if it is not in it.</summary>
-    public bool RemoveWaiting(Sequence sequence) => _waiting.Remove(sequence);
+        _waiting.Insert(place, sequence);
+    }
+
+    /// <summary>Takes <paramref name="sequence"/> out of the queue and gives its pages back, if it has any; false if it is not in the queue.</summary>
+    public bool RemoveWaiting(Sequence sequence)
+    {
+        if (!_waiting.Remove(sequence))
+            return false;
+        pool.ReturnAll(sequence.Pages);
+        return true;
+    }
+
+    /// <summary>Takes <paramref name="sequence"/>, whose pages stay taken, out of queue or batch; false if it is in neither.</summary>
+    public bool Detach(Sequence sequence) => _running.Remove(sequence) || _waiting.Remove(sequence);
 
     /// <summary>Lets sequences join, then picks the rows of the next step. Empty if there is nothing to do. Valid until the next call.</summary>
     public ReadOnlySpan<StepSegment> Plan()
@@ -85,10 +107,10 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
     /// <summary>Empties queue and batch, gives all pages back and adds the sequences to <paramref name="removed"/>.</summary>
     public void Clear(List<Sequence> removed)
     {
-        foreach (Sequence sequence in _running)
-            pool.ReturnAll(sequence.Pages);
         removed.AddRange(_running);
         removed.AddRange(_waiting);
+        foreach (Sequence sequence in removed)
+            pool.ReturnAll(sequence.Pages);
         _running.Clear();
         _waiting.Clear();
         Array.Clear(_segments);
@@ -100,9 +122,13 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
         while (joined < _waiting.Count && _running.Count < maxBatch)
         {
             Sequence next = _waiting[joined];
-            if (!next.IsOver)
+            if (next.IsOver)
             {
-                if (next.PagesNeeded > pool.FreeCount)
+                pool.ReturnAll(next.Pages);
+            }
+            else
+            {
+                if (!next.HasPages && next.PagesNeeded > pool.FreeCount)
                     break;
                 next.Join(pool);
                 _running.Add(next);

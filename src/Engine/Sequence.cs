@@ -16,10 +16,14 @@ public sealed class Sequence : IDisposable
     private OperatingException? _failure;
     private int _lastToken;
 
+    // Tokens before the first one that is decoded: the prompt, unless the sequence comes from elsewhere in the midst of decoding.
+    private int _prefillLength;
+
     internal Sequence(GenerationRequest request, Action<Sequence> onCancelled)
     {
         Request = request;
         _channel = new TokenChannel(request.ResumedCount);
+        _prefillLength = request.PromptIds.Length;
         _onCancelled = onCancelled;
     }
 
@@ -42,7 +46,10 @@ public sealed class Sequence : IDisposable
     internal int PagesNeeded => KvPagePool.PagesFor(Request.TotalTokens);
 
     /// <summary>Prompt tokens not computed yet; 0 while decoding.</summary>
-    internal int PromptRemaining => Math.Max(0, Request.PromptIds.Length - Pages.Length);
+    internal int PromptRemaining => Math.Max(0, _prefillLength - Pages.Length);
+
+    /// <summary>It holds pages: it is in the batch, or came with them.</summary>
+    internal bool HasPages => Pages.PageCount > 0;
 
     /// <summary>Tokens generated so far, resumed ones included.</summary>
     internal ReadOnlySpan<GeneratedToken> Output => _channel.Written;
@@ -59,19 +66,53 @@ public sealed class Sequence : IDisposable
     public bool TryRead(out GeneratedToken token) => _channel.TryRead(out token);
 
     /// <summary>Cancels if it still runs and frees its pages: at once while it waits, else when the step under way ends. From any thread, any number of times.</summary>
-    public void Dispose()
+    public void Dispose() => End(FinishReason.Cancelled);
+
+    /// <summary>Ends it as moved to another rank, in the same way.</summary>
+    public void LetGo() => End(FinishReason.Moved);
+
+    /// <summary>Ends it from outside of the step loop, unless it has ended.</summary>
+    internal void End(FinishReason reason)
     {
-        if (_channel.TryEnd(FinishReason.Cancelled))
+        if (_channel.TryEnd(reason))
             _onCancelled(this);
+    }
+
+    /// <summary>Goes on with pages that hold its first tokens, at least as many as it needs.</summary>
+    internal void Adopt(KvPageTable pages)
+    {
+        Pages = pages;
+
+        // In the midst of decoding only the last token is missing: that is the row of a decode step, no prompt to compute.
+        if (Request.ResumedCount > 0 && pages.Length == Request.PromptIds.Length - 1)
+        {
+            _prefillLength = pages.Length;
+            _lastToken = Request.PromptIds[^1];
+        }
+    }
+
+    /// <summary>The first <paramref name="count"/> tokens, prompt and output.</summary>
+    internal int[] Tokens(int count)
+    {
+        var tokens = new int[count];
+        int given = Math.Min(count, Request.PromptIds.Length);
+        Request.PromptIds.AsSpan(0, given).CopyTo(tokens);
+        for (int i = given; i < count; i++)
+            tokens[i] = Output[i - Request.PromptTokens].Id;
+        return tokens;
     }
 
     /// <summary>Joins the batch: takes its pages and makes room for its output.</summary>
     internal void Join(KvPagePool pool)
     {
-        int pageCount = PagesNeeded;
-        Pages = new KvPageTable(pageCount);
-        for (int i = 0; i < pageCount; i++)
-            Pages.Add(pool.Take());
+        if (!HasPages)
+        {
+            int pageCount = PagesNeeded;
+            Pages = new KvPageTable(pageCount);
+            for (int i = 0; i < pageCount; i++)
+                Pages.Add(pool.Take());
+        }
+
         _channel.Reserve(Request.MaxTokens, Math.Max(0, Request.Sampling.TopLogprobs), Request.PromptIds.AsSpan(Request.PromptTokens));
     }
 

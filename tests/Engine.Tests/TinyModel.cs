@@ -81,6 +81,7 @@ internal sealed class TinyModel : IDisposable
 internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
 {
     private int _failures;
+    private Exception? _fault;
 
     /// <summary>Each forward pass waits here while it is not set.</summary>
     public ManualResetEventSlim Gate { get; } = new(true);
@@ -91,7 +92,11 @@ internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
     /// <summary>Bytes that the thread of the step loop has allocated.</summary>
     public long LoopAllocatedBytes { get; private set; }
 
-    public void FailNext(int count) => Volatile.Write(ref _failures, count);
+    public void FailNext(int count, Exception? fault = null)
+    {
+        _fault = fault;
+        Volatile.Write(ref _failures, count);
+    }
 
     public int BeginStep(int rowCount, int layerCount) => inner.BeginStep(rowCount, layerCount);
 
@@ -110,7 +115,7 @@ internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
         if (Volatile.Read(ref _failures) > 0)
         {
             Interlocked.Decrement(ref _failures);
-            throw new IOException("The silo that holds the experts is gone.");
+            throw _fault ?? new IOException("The silo that holds the experts is gone.");
         }
 
         inner.Complete(layer, rows);
@@ -131,6 +136,25 @@ internal static class SequenceExtensions
 
         return ids;
     }
+
+    /// <summary>Every token until the end, with the bits of its log probability and of its alternatives.</summary>
+    public static async Task<string[]> ReadBitsAsync(this Sequence sequence)
+    {
+        List<string> tokens = [];
+        while (await sequence.WaitToReadAsync(CancellationToken.None))
+            tokens.Add(await sequence.ReadOneAsync());
+        return [.. tokens];
+    }
+
+    /// <summary>The next token in the same way.</summary>
+    public static async Task<string> ReadOneAsync(this Sequence sequence)
+    {
+        Assert.True(await sequence.WaitToReadAsync(CancellationToken.None));
+        Assert.True(sequence.TryRead(out GeneratedToken token));
+        return string.Join(' ', [Bits(token), .. sequence.TopLogprobs.ToArray().Select(Bits)]);
+    }
+
+    private static string Bits(GeneratedToken token) => $"{token.Id} {BitConverter.SingleToInt32Bits(token.Logprob):x8}";
 
     /// <summary>The status once <paramref name="holds"/>; fails after ten seconds.</summary>
     public static async Task<EngineStatus> StatusWhenAsync(this Engine engine, Func<EngineStatus, bool> holds)
