@@ -1,0 +1,218 @@
+namespace Conclave.Grains.Transport;
+
+/// <summary>
+/// A live connection to a peer, from the calling side. Whoever waits for a reply receives for all: a reply then costs one wake-up, as in a plain
+/// ping-pong. A background thread receives while nobody waits, and stands back for a moment after somebody did.
+/// </summary>
+internal sealed unsafe class PeerConnection : IFrameSink
+{
+    private const int StandBackMs = 1, ListenMs = 50, MaxHeartbeatBytes = 4096;
+
+    private readonly object _receiving = new(), _background = new();
+    private readonly Wire _wire;
+    private readonly FrameReceiver _receiver;
+    private readonly CallTable _table;
+    private readonly TimeProvider _clock;
+    private readonly LinkClock _link;
+    private readonly Action<ReadOnlySpan<ulong>> _heartbeat;
+    private readonly NativeBuffer _heartbeatBuffer;
+    private readonly long _spinNs;
+    private TensorCall? _current;
+    private int _turns, _parked;
+    private long _heardNs;
+    private volatile bool _failed;
+
+    public PeerConnection(Wire wire, CallTable table, NativeBufferPool pool, TransportOptions options, TimeProvider clock, Action<ReadOnlySpan<ulong>> heartbeat)
+    {
+        _wire = wire;
+        _table = table;
+        _clock = clock;
+        _heartbeat = heartbeat;
+        _link = new LinkClock(options.Link);
+        _spinNs = options.SpinUs * Nanoseconds.PerMicrosecond;
+        _heartbeatBuffer = pool.Rent(MaxHeartbeatBytes);
+        _receiver = new FrameReceiver(wire, this, pool, options.MaxPayloadBytes);
+        Sender = new FrameSender(wire, options.ChunkBytes, options.Link, clock);
+        _heardNs = clock.NowNs();
+    }
+
+    public FrameSender Sender { get; }
+
+    /// <summary>When the peer was last heard, by the local clock.</summary>
+    public long HeardNs => Volatile.Read(ref _heardNs);
+
+    /// <summary>Bytes that wait to be received: the peer is not silent, we are slow.</summary>
+    public bool HasUnread => _wire.AvailableBytes > 0;
+
+    public bool IsFailed => _failed;
+
+    /// <summary>Why it ended.</summary>
+    public string? FailureReason { get; private set; }
+
+    /// <summary>The peer said goodbye.</summary>
+    public bool IsGoodbye { get; private set; }
+
+    /// <summary>Ends the connection and every call on it. Any thread; the first reason counts.</summary>
+    public void Fail(string reason)
+    {
+        if (_failed) return;
+        FailureReason ??= reason;
+        _failed = true;
+        _wire.Shutdown();
+        _table.Close(this, FailureReason);
+        WakeBackground();
+    }
+
+    public void Parked() => Interlocked.Increment(ref _parked);
+
+    public void Unparked() => Interlocked.Decrement(ref _parked);
+
+    /// <summary>Tells the peer that a reply is not wanted any more.</summary>
+    public void SendCancel(ulong requestId)
+    {
+        if (_failed) return;
+        FrameHeader cancel = FrameHeader.Of(FrameType.Cancel, requestId);
+        Sender.TrySend(&cancel, 0);
+    }
+
+    /// <summary>Receives until <paramref name="call"/> is complete or the time has come; 0 = only what is there. False = another thread is receiving.</summary>
+    public bool TryReceive(TensorCall call, long untilNs)
+    {
+        if (!_wire.IsNonBlocking || !Monitor.TryEnter(_receiving)) return false;
+        try
+        {
+            _turns++;
+            ReceiveUntil(call, untilNs);
+        }
+        finally
+        {
+            Monitor.Exit(_receiving);
+        }
+
+        if (Volatile.Read(ref _parked) > 0) WakeBackground();
+        return true;
+    }
+
+    /// <summary>The background thread's work until the connection fails.</summary>
+    public void ReceiveUntilFailed()
+    {
+        int seen = 0;
+        while (!_failed)
+        {
+            bool isWaitedFor = Volatile.Read(ref _parked) > 0;
+            int turns = Volatile.Read(ref _turns);
+            if ((turns != seen && !isWaitedFor) || !Monitor.TryEnter(_receiving))
+            {
+                seen = turns;
+                lock (_background) Monitor.Wait(_background, StandBackMs);
+                continue;
+            }
+
+            try
+            {
+                if (_wire.WaitReadable(isWaitedFor ? StandBackMs : ListenMs)) ReceiveWhatIsThere();
+            }
+            finally
+            {
+                Monitor.Exit(_receiving);
+            }
+
+            // Somebody waited for what came: next time let them receive.
+            if (isWaitedFor && Volatile.Read(ref _parked) == 0) seen--;
+        }
+    }
+
+    /// <summary>Frees what the connection holds; nobody uses it any more when this returns.</summary>
+    public void Dispose()
+    {
+        Fail("closed");
+        lock (_receiving)
+        {
+            if (_current is { } call) _table.EndReply(call, 0, 0);
+            _current = null;
+            _receiver.Dispose();
+            _heartbeatBuffer.Return();
+        }
+
+        Sender.Exclusively(_wire.Dispose);
+    }
+
+    byte* IFrameSink.Begin(in FrameHeader header)
+    {
+        switch (header.Type)
+        {
+            case FrameType.Reply or FrameType.Chunk:
+                byte* target = _table.BeginReply(in header, out _current);
+                return target;
+            case FrameType.Heartbeat when header.PayloadBytes <= MaxHeartbeatBytes && header.PayloadBytes == header.ChunkBytes && header.PayloadBytes % sizeof(ulong) == 0:
+                return _heartbeatBuffer.Data;
+            case FrameType.Goodbye when header.PayloadBytes == 0:
+                return null;
+            default:
+                throw new TransportException($"frame from {_wire.Remote}: a {header.Type} of {header.PayloadBytes} bytes is not for the calling end");
+        }
+    }
+
+    void IFrameSink.End(in FrameHeader header)
+    {
+        if (_current is { } call)
+        {
+            _current = null;
+            _table.EndReply(call, header.ChunkBytes, _link.Arrival(in header));
+        }
+        else if (header.Type == FrameType.Heartbeat)
+        {
+            _heartbeat(new ReadOnlySpan<ulong>(_heartbeatBuffer.Data, header.ChunkBytes / sizeof(ulong)));
+        }
+        else if (header.Type == FrameType.Goodbye)
+        {
+            IsGoodbye = true;
+        }
+    }
+
+    private void ReceiveUntil(TensorCall call, long untilNs)
+    {
+        long now = _clock.NowNs(), spinUntilNs = now + _spinNs;
+        while (!call.IsCompleted && !_failed)
+        {
+            int count = ReceiveOnce(now);
+            if (count > 0) continue;
+            if (count < 0) return;
+            now = _clock.NowNs();
+            if (now >= untilNs) return;
+            if (now < spinUntilNs) Thread.SpinWait(8);
+            else _wire.WaitReadable(Nanoseconds.CeilingMs(untilNs - now, ListenMs));
+        }
+    }
+
+    private void ReceiveWhatIsThere()
+    {
+        long now = _clock.NowNs();
+        while (!_failed && ReceiveOnce(now) > 0 && _wire.IsNonBlocking)
+        {
+        }
+    }
+
+    private int ReceiveOnce(long nowNs)
+    {
+        if (_failed) return -1;
+        try
+        {
+            int count = _receiver.Receive();
+            if (count > 0) Volatile.Write(ref _heardNs, nowNs);
+            else if (count < 0) Fail(IsGoodbye ? "the peer has left" : "the peer closed the connection");
+            if (IsGoodbye) Fail("the peer has left");
+            return count;
+        }
+        catch (TransportException e)
+        {
+            Fail(e.Message);
+            return -1;
+        }
+    }
+
+    private void WakeBackground()
+    {
+        lock (_background) Monitor.Pulse(_background);
+    }
+}

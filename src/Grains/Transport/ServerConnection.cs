@@ -1,0 +1,178 @@
+using System.Text;
+using Microsoft.Extensions.Logging;
+
+namespace Conclave.Grains.Transport;
+
+/// <summary>A connection that a peer opened: one thread receives requests, has them answered and sends the replies.</summary>
+internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
+{
+    private const int ListenMs = 50, MaxHeartbeatBytes = 4096, MaxMessageBytes = 1024;
+
+    private readonly Wire _wire;
+    private readonly ServedRequests _requests;
+    private readonly RequestHandlers _handlers;
+    private readonly NativeBufferPool _pool;
+    private readonly TransportOptions _options;
+    private readonly TimeProvider _clock;
+    private readonly ILogger _logger;
+    private readonly LinkClock _link;
+    private readonly TensorReply _reply;
+    private readonly NativeBuffer _heartbeatBuffer;
+    private readonly FrameReceiver _receiver;
+    private readonly Action<ReadOnlySpan<ulong>> _heartbeat;
+    private TensorRequest? _current;
+    private long _heardNs;
+
+    public ServerConnection(Wire wire, RequestHandlers handlers, NativeBufferPool pool, TransportOptions options, TimeProvider clock, ILogger logger, Action<ReadOnlySpan<ulong>> heartbeat)
+    {
+        _wire = wire;
+        _handlers = handlers;
+        _pool = pool;
+        _options = options;
+        _clock = clock;
+        _logger = logger;
+        _heartbeat = heartbeat;
+        _link = new LinkClock(options.Link);
+        _requests = new ServedRequests(pool, options, clock);
+        _reply = new TensorReply(pool);
+        _heartbeatBuffer = pool.Rent(MaxHeartbeatBytes);
+        _receiver = new FrameReceiver(wire, this, pool, options.MaxPayloadBytes);
+        Sender = new FrameSender(wire, options.ChunkBytes, options.Link, clock);
+        _heardNs = clock.NowNs();
+    }
+
+    public FrameSender Sender { get; }
+
+    /// <summary>When the caller was last heard, by the local clock.</summary>
+    public long HeardNs => Volatile.Read(ref _heardNs);
+
+    /// <summary>Serves until the connection is gone.</summary>
+    /// <exception cref="TransportException">The caller broke the protocol.</exception>
+    public void Serve()
+    {
+        long spinUntilNs = 0, spinNs = _options.SpinUs * Nanoseconds.PerMicrosecond;
+        while (true)
+        {
+            int count = _receiver.Receive();
+            if (count < 0) return;
+            bool isBusy = count > 0;
+            if (isBusy) Volatile.Write(ref _heardNs, _clock.NowNs());
+            if (_requests.TryNext(out TensorRequest request))
+            {
+                // An injected delay: the time until the request counts as arrived goes into receiving.
+                long waitNs = request.DueNs == 0 ? 0 : request.DueNs - _clock.NowNs();
+                if (waitNs > 2 * Nanoseconds.PerMillisecond)
+                {
+                    if (!isBusy) _wire.WaitReadable(1);
+                    continue;
+                }
+
+                if (waitNs > 0) PreciseSleep.Until(request.DueNs, _clock);
+                _requests.TakeNext();
+                bool isSent = Answer(request);
+                _requests.Recycle(request);
+                if (!isSent) return;
+                spinUntilNs = _clock.NowNs() + spinNs;
+                continue;
+            }
+
+            if (isBusy) continue;
+            if (_wire.IsNonBlocking && _clock.NowNs() < spinUntilNs) Thread.SpinWait(8);
+            else _wire.WaitReadable(ListenMs);
+        }
+    }
+
+    /// <summary>Frees what the connection holds; only when nothing serves or sends any more.</summary>
+    public void Dispose()
+    {
+        _requests.Dispose();
+        _reply.Clear();
+        _heartbeatBuffer.Return();
+        _receiver.Dispose();
+        Sender.Exclusively(_wire.Dispose);
+    }
+
+    byte* IFrameSink.Begin(in FrameHeader header)
+    {
+        switch (header.Type)
+        {
+            case FrameType.Request:
+                _current = _requests.Begin(in header);
+                return _current.Buffer.Data;
+            case FrameType.Chunk:
+                _current = _requests.Continue(in header);
+                return _current.Buffer.Data + _current.ReceivedBytes;
+            case FrameType.Cancel when header.PayloadBytes == 0:
+                return null;
+            case FrameType.Heartbeat when header.PayloadBytes <= MaxHeartbeatBytes && header.PayloadBytes == header.ChunkBytes && header.PayloadBytes % sizeof(ulong) == 0:
+                return _heartbeatBuffer.Data;
+            case FrameType.Goodbye when header.PayloadBytes == 0:
+                return null;
+            default:
+                throw new TransportException($"frame from {_wire.Remote}: a {header.Type} of {header.PayloadBytes} bytes is not for the called end");
+        }
+    }
+
+    void IFrameSink.End(in FrameHeader header)
+    {
+        if (_current is { } request)
+        {
+            _current = null;
+            _requests.End(request, header.ChunkBytes, _link.Arrival(in header));
+        }
+        else if (header.Type == FrameType.Cancel)
+        {
+            _requests.Cancel(header.RequestId);
+        }
+        else if (header.Type == FrameType.Heartbeat)
+        {
+            _heartbeat(new ReadOnlySpan<ulong>(_heartbeatBuffer.Data, header.ChunkBytes / sizeof(ulong)));
+        }
+    }
+
+    private bool Answer(TensorRequest request)
+    {
+        // Whoever asked has given up by now.
+        if (_clock.NowNs() > request.DeadlineNs) return true;
+        _reply.Clear();
+        if (_handlers.Find(request.Kind) is not { } handler)
+        {
+            _reply.Fail(CallStatus.UnknownKind, "");
+        }
+        else
+        {
+            try
+            {
+                handler.Handle(request, _reply);
+            }
+            catch (Exception e)
+            {
+                TransportLog.HandlerFailed(_logger, e, request.Kind, request.Layer, _wire.Remote);
+                _reply.Fail(CallStatus.HandlerFailed, $"{e.GetType().Name}: {e.Message}");
+            }
+        }
+
+        if (_reply.Message is { } message) WriteMessage(message);
+        FrameHeader header = FrameHeader.Of(FrameType.Reply, request.Header.RequestId, _reply.SizeBytes);
+        header.Kind = request.Kind;
+        header.Layer = request.Layer;
+        header.MapVersion = request.MapVersion;
+        header.Status = _reply.Status;
+        header.Rows = _reply.Rows;
+        header.Columns = _reply.Columns;
+        header.ElementType = _reply.ElementType;
+        bool isSent = _reply.Buffer is { } buffer ? Sender.Send(in header, buffer) : Sender.Send(in header);
+        _reply.Clear();
+        return isSent;
+    }
+
+    private void WriteMessage(string message)
+    {
+        byte[] text = Encoding.UTF8.GetBytes(message);
+        int count = Math.Min(text.Length, MaxMessageBytes);
+        byte* data = _reply.Reserve(count);
+        text.AsSpan(0, count).CopyTo(new Span<byte>(data, count));
+        _reply.Rows = _reply.Columns = 0;
+        _reply.ElementType = ElementType.Bytes;
+    }
+}

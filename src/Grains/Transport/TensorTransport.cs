@@ -1,0 +1,245 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Conclave.Grains.Transport;
+
+/// <summary>
+/// Carries activations and KV pages between silos, beside Orleans: register handlers, <see cref="Start"/>, publish <see cref="Address"/> in the
+/// cluster's membership data, and <see cref="Connect"/> to the addresses of the others. It is also the fast failure detector: connect to every
+/// silo, and listen to <see cref="PeerSuspected"/> and <see cref="SuspicionsHeard"/>. Events are raised on the transport's threads and must return soon.
+/// </summary>
+public sealed class TensorTransport : IDisposable
+{
+    private readonly TimeProvider _clock;
+    private readonly ILogger _logger;
+    private readonly RequestHandlers _handlers = new();
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, TransportPeer> _peers = [];
+    private readonly List<Listener> _listeners = [];
+    private readonly HashSet<Acceptance> _accepted = [];
+    private TransportAddress? _address;
+    private string? _unixPath;
+    private int _halfOpen;
+    private bool _disposed;
+
+    /// <summary>A transport that does not listen yet.</summary>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public TensorTransport(TransportOptions options, TimeProvider? clock = null, ILogger? logger = null)
+    {
+        if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("the tensor transport's frames are little-endian, this machine is not");
+        options.Validate();
+        Options = options;
+        _clock = clock ?? TimeProvider.System;
+        _logger = logger ?? NullLogger.Instance;
+        Buffers = new NativeBufferPool(2 * options.MaxInFlightBytes);
+    }
+
+    /// <summary>A peer's state changed from the second to the third argument.</summary>
+    public event Action<TransportPeer, PeerState, PeerState>? PeerStateChanged;
+
+    /// <summary>This process suspects the peer of that address.</summary>
+    public event Action<string>? PeerSuspected;
+
+    /// <summary>A peer that was suspected is heard again.</summary>
+    public event Action<string>? PeerRecovered;
+
+    /// <summary>The peer of the first address suspects those of the second, all of them and no others. Only addresses known here are named.</summary>
+    public event Action<string, IReadOnlyList<string>>? SuspicionsHeard;
+
+    /// <summary>Where others reach this transport; after <see cref="Start"/>.</summary>
+    public string Address => _address?.ToString() ?? throw new InvalidOperationException("the tensor transport is not started");
+
+    /// <summary>The peers that <see cref="Connect"/> was called for.</summary>
+    public IReadOnlyList<TransportPeer> Peers
+    {
+        get
+        {
+            lock (_lock) return [.. _peers.Values];
+        }
+    }
+
+    internal TransportOptions Options { get; }
+
+    internal NativeBufferPool Buffers { get; }
+
+    /// <summary>Has requests of <paramref name="kind"/> answered by <paramref name="handler"/>, before or after the start.</summary>
+    public void Handle(ushort kind, IRequestHandler handler) => _handlers.Set(kind, handler);
+
+    /// <summary>Listens.</summary>
+    /// <exception cref="SocketException">The port is taken, or the address is not one of this machine.</exception>
+    public void Start()
+    {
+        if (_address is not null) throw new InvalidOperationException("the tensor transport was started before");
+        IPAddress host = Options.ListenAddress();
+        var tcp = new Socket(host.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        if (host.Equals(IPAddress.IPv6Any)) tcp.DualMode = true;
+        tcp.Bind(new IPEndPoint(host, Options.Port));
+        tcp.Listen(128);
+        string instance = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        Socket? unix = null;
+        if (Options.UseUnixSocket)
+        {
+            _unixPath = Path.Combine(Options.UnixSocketFolder, $"conclave-{instance}.sock");
+            unix = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            unix.Bind(new UnixDomainSocketEndPoint(_unixPath));
+            File.SetUnixFileMode(_unixPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            unix.Listen(128);
+        }
+
+        string advertised = Options.AdvertisedHost ?? (Options.ListenHost == "*" ? Dns.GetHostName() : host.ToString());
+        if (advertised.Contains(':', StringComparison.Ordinal) && !advertised.StartsWith('[')) advertised = $"[{advertised}]";
+        _address = new TransportAddress
+        {
+            Host = advertised,
+            Port = ((IPEndPoint)tcp.LocalEndPoint!).Port,
+            UnixPath = _unixPath,
+            Machine = TransportAddress.ThisMachine,
+            Instance = instance,
+        };
+        _listeners.Add(new Listener(tcp, $"tcp {tcp.LocalEndPoint}", _logger, Accept));
+        if (unix is not null) _listeners.Add(new Listener(unix, $"unix {_unixPath}", _logger, Accept));
+        TransportLog.Listening(_logger, Address);
+    }
+
+    /// <summary>The peer at <paramref name="address"/> (another transport's <see cref="Address"/>); connects to it in the background, once.</summary>
+    /// <exception cref="FormatException">The text is not an address.</exception>
+    public TransportPeer Connect(string address)
+    {
+        _ = Address;
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_peers.TryGetValue(address, out TransportPeer? peer)) return peer;
+            peer = new TransportPeer(this, address, _logger, _clock);
+            _peers.Add(address, peer);
+            peer.Start();
+            return peer;
+        }
+    }
+
+    /// <summary>Says goodbye, closes every connection, waits for the threads and frees the memory.</summary>
+    public void Dispose()
+    {
+        Acceptance[] accepted;
+        lock (_lock)
+        {
+            if (_disposed) return;
+            _disposed = true;
+        }
+
+        foreach (Listener listener in _listeners) listener.Dispose();
+        foreach (TransportPeer peer in Peers) peer.Dispose();
+        lock (_lock) accepted = [.. _accepted];
+        foreach (Acceptance acceptance in accepted) acceptance.Dispose();
+        if (_unixPath is not null) File.Delete(_unixPath);
+        Buffers.Dispose();
+    }
+
+    internal void Forget(TransportPeer peer)
+    {
+        lock (_lock)
+        {
+            if (_peers.GetValueOrDefault(peer.Address) == peer) _peers.Remove(peer.Address);
+        }
+    }
+
+    internal void Hear(string from, ReadOnlySpan<ulong> suspects)
+    {
+        if (SuspicionsHeard is not { } heard) return;
+        var addresses = new List<string>();
+        lock (_lock)
+        {
+            foreach (TransportPeer peer in _peers.Values)
+            {
+                if (suspects.Contains(peer.Digest)) addresses.Add(peer.Address);
+            }
+        }
+
+        heard(from, addresses);
+    }
+
+    internal void OnStateChanged(TransportPeer peer, PeerState before, PeerState after)
+    {
+        PeerStateChanged?.Invoke(peer, before, after);
+        if (after == PeerState.Suspect) PeerSuspected?.Invoke(peer.Address);
+        else if (before == PeerState.Suspect && after == PeerState.Alive) PeerRecovered?.Invoke(peer.Address);
+    }
+
+    private void Accept(Socket socket)
+    {
+        lock (_lock)
+        {
+            if (_disposed || Options.Link.Cut || _accepted.Count >= Options.MaxConnections)
+            {
+                socket.Dispose();
+                return;
+            }
+
+            var acceptance = new Acceptance(socket, Serve);
+            _accepted.Add(acceptance);
+            acceptance.Start();
+        }
+    }
+
+    private void Serve(Acceptance acceptance)
+    {
+        var wire = acceptance.Wire;
+        ServerConnection? connection = null;
+        try
+        {
+            bool isCrowded = Interlocked.Increment(ref _halfOpen) > Options.MaxHalfOpenConnections;
+            Agreement agreement;
+            try
+            {
+                agreement = Handshake.Answer(wire, Address, isCrowded, Options, [], _clock);
+            }
+            catch (TransportException e)
+            {
+                TransportLog.Refused(_logger, e.Message);
+                return;
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _halfOpen);
+            }
+
+            connection = new ServerConnection(wire, _handlers, Buffers, Options, _clock, _logger, suspects => Hear(agreement.RemoteAddress, suspects));
+            connection.Serve();
+        }
+        catch (TransportException e)
+        {
+            TransportLog.Closed(_logger, wire.Remote, e.Message);
+        }
+        finally
+        {
+            lock (_lock) _accepted.Remove(acceptance);
+            if (connection is null) wire.Dispose();
+            else connection.Dispose();
+        }
+    }
+
+    /// <summary>An accepted connection and its thread.</summary>
+    private sealed class Acceptance : IDisposable
+    {
+        private readonly Thread _thread;
+
+        public Acceptance(Socket socket, Action<Acceptance> serve)
+        {
+            Wire = new SocketWire(socket, 4 << 20);
+            _thread = new Thread(() => serve(this)) { IsBackground = true, Name = "transport connection" };
+        }
+
+        public Wire Wire { get; }
+
+        public void Start() => _thread.Start();
+
+        public void Dispose()
+        {
+            Wire.Shutdown();
+            _thread.Join();
+        }
+    }
+}

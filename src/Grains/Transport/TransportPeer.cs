@@ -1,0 +1,185 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+
+namespace Conclave.Grains.Transport;
+
+/// <summary>
+/// Another silo's transport, as the calling end sees it: one connection, made and remade in the background by the peer's own thread.
+/// Any thread may rent calls.
+/// </summary>
+public sealed class TransportPeer : IDisposable
+{
+    private readonly TensorTransport _transport;
+    private readonly TransportOptions _options;
+    private readonly TimeProvider _clock;
+    private readonly ILogger _logger;
+    private readonly CallTable _calls;
+    private readonly object _changed = new();
+    private readonly Thread _thread;
+    private readonly TransportAddress _target;
+    private readonly long _createdNs;
+    private volatile PeerConnection? _connection;
+    private volatile bool _disposed;
+    private PeerState _state = PeerState.Connecting;
+    private long _heardNs;
+    private bool _wasAlive;
+    private string? _lastFailure;
+
+    internal TransportPeer(TensorTransport transport, string address, ILogger logger, TimeProvider clock)
+    {
+        _transport = transport;
+        _options = transport.Options;
+        _clock = clock;
+        _logger = logger;
+        Address = address;
+        Digest = TransportAddress.Digest(address);
+        _target = TransportAddress.Parse(address);
+        _calls = new CallTable(transport.Buffers, clock, _options.MaxInFlightRequests);
+        _createdNs = _heardNs = clock.NowNs();
+        _thread = new Thread(Run) { IsBackground = true, Name = $"transport to {_target.Host}:{_target.Port}" };
+    }
+
+    /// <summary>The peer's address, as it is in the membership data.</summary>
+    public string Address { get; }
+
+    /// <summary>What is known about it now.</summary>
+    public PeerState State
+    {
+        get
+        {
+            lock (_changed) return _state;
+        }
+    }
+
+    /// <summary>Whether calls have a chance.</summary>
+    public bool IsAlive => _connection is not null;
+
+    /// <summary>Whether the connection is a Unix socket; false while there is none.</summary>
+    public bool UsesUnixSocket { get; private set; }
+
+    /// <summary>Calls under way.</summary>
+    public int InFlight => _calls.InFlight;
+
+    internal ulong Digest { get; }
+
+    /// <summary>
+    /// A call with a native request buffer of <paramref name="requestBytes"/> (contents undefined). Never waits and never fails because of the peer.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The size is negative or above <see cref="TransportOptions.MaxPayloadBytes"/>.</exception>
+    public TensorCall Rent(int requestBytes)
+    {
+        if ((uint)requestBytes > (uint)_options.MaxPayloadBytes) ThrowSize(requestBytes);
+        return _calls.Rent(requestBytes);
+    }
+
+    /// <summary>Waits until the peer is connected; false = not within <paramref name="timeout"/>.</summary>
+    public bool WaitAlive(TimeSpan timeout)
+    {
+        long untilNs = _clock.NowNs() + timeout.ToNs();
+        lock (_changed)
+        {
+            while (_state != PeerState.Alive)
+            {
+                int leftMs = Nanoseconds.CeilingMs(untilNs - _clock.NowNs(), 1000);
+                if (leftMs == 0 || _disposed) return false;
+                Monitor.Wait(_changed, leftMs);
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>Closes the connection; calls under way end with <see cref="CallStatus.PeerFailed"/>, and nobody is told that the peer is suspected.</summary>
+    public void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        _transport.Forget(this);
+        _connection?.Fail("closed");
+        SetState(PeerState.Closed, "closed");
+        if (_thread != Thread.CurrentThread) _thread.Join();
+    }
+
+    internal void Start() => _thread.Start();
+
+    /// <summary>Sends what keeps the peer from suspecting us.</summary>
+    internal unsafe void Heartbeat(FrameHeader* frame, int payloadBytes, long sentBeforeNs)
+    {
+        if (_connection is { } connection && connection.Sender.LastSentNs <= sentBeforeNs) connection.Sender.TrySend(frame, payloadBytes);
+    }
+
+    private void Run()
+    {
+        int pauseMs = _options.ReconnectMinMs;
+        while (!_disposed)
+        {
+            if (TryConnect() is { } connection)
+            {
+                pauseMs = _options.ReconnectMinMs;
+                Use(connection);
+                if (connection.IsGoodbye && !_disposed) SetState(PeerState.Closed, "it has left");
+            }
+
+            if (_disposed) return;
+            lock (_changed) Monitor.Wait(_changed, pauseMs);
+            pauseMs = Math.Min(pauseMs * 2, _options.ReconnectMaxMs);
+        }
+    }
+
+    private PeerConnection? TryConnect()
+    {
+        Wire? wire = null;
+        try
+        {
+            wire = Dialer.Dial(_target, _options, out bool isUnix);
+            Agreement agreement = Handshake.Call(wire, _transport.Address, Address, _options, [], _clock);
+            UsesUnixSocket = isUnix;
+            var connection = new PeerConnection(wire, _calls, _transport.Buffers, _options, _clock, suspects => _transport.Hear(Address, suspects));
+            _calls.Open(connection, agreement.MaxInFlightRequests, agreement.MaxInFlightBytes);
+            return connection;
+        }
+        catch (Exception e) when (e is SocketException or TransportException or PeerReplacedException or IOException)
+        {
+            wire?.Dispose();
+            if (_lastFailure != e.Message) TransportLog.CannotConnect(_logger, Address, e.Message);
+            _lastFailure = e.Message;
+            if (e is PeerReplacedException || (_wasAlive && e is SocketException { SocketErrorCode: SocketError.ConnectionRefused })) SetState(PeerState.Suspect, e.Message);
+            return null;
+        }
+    }
+
+    private void Use(PeerConnection connection)
+    {
+        _connection = connection;
+        _lastFailure = null;
+        _wasAlive = true;
+        SetState(PeerState.Alive, UsesUnixSocket ? "unix" : "tcp");
+        if (_disposed) connection.Fail("closed");
+        connection.ReceiveUntilFailed();
+        _connection = null;
+        Volatile.Write(ref _heardNs, connection.HeardNs);
+        if (!_disposed) SetState(PeerState.Connecting, connection.FailureReason ?? "");
+        connection.Dispose();
+    }
+
+    private void SetState(PeerState state, string reason)
+    {
+        PeerState before;
+        lock (_changed)
+        {
+            before = _state;
+            // A suspect stays one until it is heard again.
+            if (before == state || before == PeerState.Closed || (before == PeerState.Suspect && state == PeerState.Connecting)) return;
+            _state = state;
+            Monitor.PulseAll(_changed);
+        }
+
+        if (state == PeerState.Alive) TransportLog.Connected(_logger, Address, reason);
+        else if (state == PeerState.Connecting) TransportLog.Lost(_logger, Address, reason);
+        else if (state == PeerState.Suspect) TransportLog.Suspected(_logger, Address, reason);
+        _transport.OnStateChanged(this, before, state);
+    }
+
+    private static void ThrowSize(int requestBytes) =>
+        throw new ArgumentOutOfRangeException(nameof(requestBytes), requestBytes, $"a request has 0 to {nameof(TransportOptions.MaxPayloadBytes)} bytes");
+}

@@ -1,0 +1,157 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Conclave.Grains.Transport;
+
+/// <summary>One connection's bytes, for dedicated threads: at most one receives and one sends at a time, any thread may shut it down.</summary>
+internal abstract unsafe class Wire : IDisposable
+{
+    /// <summary>Whether <see cref="Receive"/> returns at once, so that any waiting thread may do the receiving.</summary>
+    public abstract bool IsNonBlocking { get; }
+
+    /// <summary>Who is at the other end, for logs.</summary>
+    public abstract string Remote { get; }
+
+    /// <summary>Bytes that the system holds for us to read.</summary>
+    public abstract int AvailableBytes { get; }
+
+    /// <summary>Bytes received, 0 = none now, -1 = the connection is gone.</summary>
+    public abstract int Receive(Span<byte> into);
+
+    /// <summary>Waits until something can be received, the connection is gone or the time is up.</summary>
+    public abstract bool WaitReadable(int timeoutMs);
+
+    /// <summary>Whether a small frame can be sent without waiting.</summary>
+    public abstract bool IsWritable { get; }
+
+    /// <summary>Sends all of it; false = the connection is gone.</summary>
+    public abstract bool Send(byte* data, int sizeBytes);
+
+    /// <summary>Ends the connection: everyone who waits on it returns.</summary>
+    public abstract void Shutdown();
+
+    public abstract void Dispose();
+}
+
+/// <summary>A TCP or Unix socket.</summary>
+internal sealed unsafe class SocketWire : Wire
+{
+    private const int StallLimitMs = 10_000, PollMs = 50;
+
+    private readonly Socket _socket;
+    private volatile bool _closed;
+
+    public SocketWire(Socket socket, int bufferBytes)
+    {
+        _socket = socket;
+        Prepare(socket, bufferBytes);
+        socket.Blocking = false;
+        Remote = socket.RemoteEndPoint is IPEndPoint remote ? remote.ToString() : "a process of this machine";
+    }
+
+    public override bool IsNonBlocking => true;
+
+    public override string Remote { get; }
+
+    public override int AvailableBytes => _closed ? 0 : Try(() => _socket.Available, 0);
+
+    public override bool IsWritable => !_closed && Try(() => _socket.Poll(0, SelectMode.SelectWrite), false);
+
+    /// <summary>Options that every connection of the transport wants.</summary>
+    public static void Prepare(Socket socket, int bufferBytes)
+    {
+        if (socket.AddressFamily != AddressFamily.Unix) socket.NoDelay = true;
+        socket.SendBufferSize = bufferBytes;
+        socket.ReceiveBufferSize = bufferBytes;
+    }
+
+    public override int Receive(Span<byte> into)
+    {
+        if (_closed) return -1;
+        try
+        {
+            int count = _socket.Receive(into, SocketFlags.None, out SocketError error);
+            return error == SocketError.Success ? (count == 0 ? -1 : count)
+                : error is SocketError.WouldBlock or SocketError.Interrupted or SocketError.TryAgain ? 0 : -1;
+        }
+        catch (ObjectDisposedException)
+        {
+            return -1;
+        }
+    }
+
+    public override bool WaitReadable(int timeoutMs)
+    {
+        if (_closed) return true;
+        try
+        {
+            return _socket.Poll(timeoutMs * 1000, SelectMode.SelectRead);
+        }
+        catch (Exception e) when (e is ObjectDisposedException or SocketException)
+        {
+            // The next Receive tells that the connection is gone.
+            return true;
+        }
+    }
+
+    public override bool Send(byte* data, int sizeBytes)
+    {
+        int sent = 0, stalledMs = 0;
+        while (sent < sizeBytes)
+        {
+            if (_closed) return false;
+            try
+            {
+                int count = _socket.Send(new ReadOnlySpan<byte>(data + sent, sizeBytes - sent), SocketFlags.None, out SocketError error);
+                if (error == SocketError.Success)
+                {
+                    sent += count;
+                    stalledMs = 0;
+                    continue;
+                }
+
+                if (error is not (SocketError.WouldBlock or SocketError.Interrupted or SocketError.NoBufferSpaceAvailable)) return false;
+                if (_socket.Poll(PollMs * 1000, SelectMode.SelectWrite)) continue;
+                stalledMs += PollMs;
+                if (stalledMs >= StallLimitMs) return false;
+            }
+            catch (Exception e) when (e is ObjectDisposedException or SocketException)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    public override void Shutdown()
+    {
+        _closed = true;
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is ObjectDisposedException or SocketException)
+        {
+            // It is gone already, which is what was asked for.
+        }
+    }
+
+    public override void Dispose()
+    {
+        _closed = true;
+        _socket.Dispose();
+    }
+
+    private static T Try<T>(Func<T> read, T whenGone)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception e) when (e is ObjectDisposedException or SocketException)
+        {
+            return whenGone;
+        }
+    }
+}
