@@ -49,6 +49,7 @@ internal static class CommandLine
         FormatCommands.Render(),
         FormatCommands.Parse(),
         SynthCommand.Create(),
+        PlacementCommands.Create(),
         Verbose,
     };
 

@@ -8,7 +8,7 @@ public sealed class UsageTests
     {
         Outcome help = await Command.Run(["--help"]);
         Assert.Equal(0, help.Code);
-        foreach (string command in new[] { "serve", "chat", "generate", "eval", "inspect", "logits", "tokenize", "detokenize", "render", "parse", "synth" })
+        foreach (string command in new[] { "serve", "chat", "generate", "eval", "inspect", "logits", "tokenize", "detokenize", "render", "parse", "synth", "placement" })
             Assert.Contains($"\n  {command} ", help.Out);
     }
 
