@@ -39,6 +39,7 @@ internal static class CommandLine
     private static RootCommand Root() => new("Serves DeepSeek-V3-family models from a cluster.")
     {
         ServeCommand.Create(),
+        ClusterCommands.Create(),
         ChatCommand.Create(),
         GenerateCommand.Create(),
         EvalCommand.Create(),

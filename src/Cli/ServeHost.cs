@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using Conclave.Gateway;
@@ -14,14 +15,23 @@ internal static class ServeHost
     public static WebApplication Build(SiloOptions silo, GatewayOptions gateway, LogLevel logLevel)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
-        // The framework's own chatter (a few lines a request) is for those who ask for debug output.
-        if (logLevel >= LogLevel.Information) builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.ForConsole(logLevel);
         builder.AddConclaveSilo(silo);
         builder.AddConclaveGateway(gateway);
         WebApplication app = builder.Build();
         app.MapConclaveGateway();
         return app;
+    }
+
+    /// <summary>The option of every server.</summary>
+    public static Option<LogLevel> LogOption() => new("--log-level") { Description = "Least severe log level shown", DefaultValueFactory = _ => LogLevel.Information };
+
+    /// <summary>One line an entry, on the console.</summary>
+    public static void ForConsole(this ILoggingBuilder logging, LogLevel logLevel)
+    {
+        logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
+        // The framework's own chatter (a few lines a request) is for those who ask for debug output.
+        if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft", LogLevel.Warning);
     }
 
     /// <summary>A port of the loopback address that nobody uses now.</summary>
