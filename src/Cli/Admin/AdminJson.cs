@@ -57,7 +57,7 @@ internal static class AdminJson
         placement.StorageFault,
     }, Options);
 
-    public static string Plan(PlacementPlan plan) => JsonSerializer.Serialize(new
+    public static string Plan(PlacementProposal plan) => JsonSerializer.Serialize(new
     {
         plan.FromVersion,
         plan.Map.Version,

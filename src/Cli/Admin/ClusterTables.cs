@@ -40,7 +40,7 @@ internal static class ClusterTables
         console.MarkupLineInterpolated(CultureInfo.InvariantCulture,
             $"[bold]{placement.Model}[/]: map version {map.Version}, {map.SlotKeys.Length} slots, {replicas.Length} experts in {(replicas.Length == 0 ? 0 : replicas.Min())} to {(replicas.Length == 0 ? 0 : replicas.Max())} replicas, {placement.View.MissingExperts} without a place, busiest slot {placement.Imbalance:F2} x the mean");
         console.MarkupLineInterpolated(CultureInfo.InvariantCulture,
-            $"[dim]wished: {wishes.Replicas} replicas, {wishes.RedundantExperts} redundant a layer; rebalancing {(wishes.Automatic == true ? $"above {wishes.Threshold:F2}, every {wishes.MinIntervalSeconds:F0} s at most" : "by command only")}[/]");
+            $"[dim]wished: {wishes.Replicas} replicas, {wishes.RedundantExperts} redundant a layer; rebalancing {(wishes.Automatic == true ? $"when it gains {wishes.MinGain:P0}, every {wishes.MinIntervalSeconds:F0} s at most" : "by command only")}[/]");
         Dictionary<string, string> names = placement.View.Silos.ToDictionary(o => o.Silo, o => o.Name);
         Table table = NewTable(("slot", false), ("silo", false), ("experts", true), ("load", true), ("in preparation", true), ("ready", true), ("fault", false));
         foreach (SlotPlacement slot in placement.Slots.OrderBy(s => names.GetValueOrDefault(s.Silo, s.Silo), NaturalOrder.Instance).ThenBy(s => s.Key, StringComparer.Ordinal))
@@ -54,7 +54,7 @@ internal static class ClusterTables
     }
 
     /// <summary>What a plan would do.</summary>
-    public static void WritePlan(IAnsiConsole console, PlacementPlan plan) => console.MarkupLineInterpolated(CultureInfo.InvariantCulture,
+    public static void WritePlan(IAnsiConsole console, PlacementProposal plan) => console.MarkupLineInterpolated(CultureInfo.InvariantCulture,
         $"map version {plan.FromVersion} -> {plan.Map.Version}: {plan.Moves} experts to load ({plan.MovedBytes / 1e6:F1} MB), busiest slot {plan.ImbalanceBefore:F2} -> {plan.ImbalanceAfter:F2} x the mean, {plan.MissingExperts} without a place");
 
     /// <summary>Loads of the experts, a line a layer: a column stands for as many neighbours as must share it, its height for their load over the layer's mean.</summary>
