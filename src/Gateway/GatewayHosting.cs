@@ -3,6 +3,7 @@ using System.Security.Cryptography.X509Certificates;
 using Conclave.Gateway.Completions;
 using Conclave.Gateway.Grpc;
 using Conclave.Gateway.Http;
+using Conclave.Gateway.Ranks;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Hosting;
@@ -47,7 +48,10 @@ public static class GatewayHosting
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(options);
         services.AddSingleton<ServedModel>();
+        services.TryAddSingleton(new FailoverOptions());
         services.AddSingleton<RankDirectory>();
+        services.AddHostedService(provider => provider.GetRequiredService<RankDirectory>());
+        services.AddSingleton<SequenceRunner>();
         services.AddSingleton<CompletionBuilder>();
         services.AddSingleton<CompletionRunner>();
         return services;

@@ -18,6 +18,8 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
         try
         {
             OpenSequence open = Find(command.SequenceId);
+            // Accepted: a gateway need not wait for the first token to know.
+            yield return new TokenChunk { Position = command.ResumedCount, Ids = [] };
             int position = command.ResumedCount;
             Task<bool>? news = null;
             TokenChunk chunk;

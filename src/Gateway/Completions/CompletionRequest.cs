@@ -64,6 +64,10 @@ public abstract record CompletionEvent
     {
     }
 
+    /// <summary>A rank has accepted the completion, or has failed and another one is looked for. Repeats are possible; for clients nothing has happened.</summary>
+    /// <param name="IsAccepted">A rank has it: waiting is worth while.</param>
+    public sealed record Placed(bool IsAccepted) : CompletionEvent;
+
     /// <summary>Tokens arrived and made some text complete, possibly none.</summary>
     /// <param name="Deltas">Text and calls, in order.</param>
     /// <param name="Ids">The tokens.</param>

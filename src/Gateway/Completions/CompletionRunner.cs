@@ -1,15 +1,14 @@
 using System.Runtime.CompilerServices;
 using Conclave.Engine;
+using Conclave.Gateway.Ranks;
 using Conclave.Grains;
 using Conclave.Model.Chat;
 using Conclave.Model.Tokenization;
-using Orleans;
-using Orleans.Runtime;
 
 namespace Conclave.Gateway.Completions;
 
-/// <summary>Runs one completion through a rank: tokens become text, text becomes reasoning, content and tool calls.</summary>
-public sealed class CompletionRunner(RankDirectory ranks, ServedModel model)
+/// <summary>Runs one completion: tokens of whatever ranks become text, text becomes reasoning, content and tool calls.</summary>
+public sealed class CompletionRunner(SequenceRunner sequences, ServedModel model)
 {
     /// <summary>
     /// The events of one completion; the last is <see cref="CompletionEvent.Finished"/>. Ending the enumeration early frees the sequence at once.
@@ -17,14 +16,16 @@ public sealed class CompletionRunner(RankDirectory ranks, ServedModel model)
     /// <exception cref="Exception">Whatever <see cref="ErrorMap.Explain"/> knows to explain.</exception>
     public async IAsyncEnumerable<CompletionEvent> Run(CompletionRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        IGatewayGrain rank = await ranks.Pick();
         var output = new OutputReader(model.Tokenizer, request);
-        await foreach (TokenChunk chunk in rank.Generate(Command(request), cancellationToken).WithBatchSize(1).WithCancellation(cancellationToken))
+        await foreach (RunChunk run in sequences.Run(Command(request), cancellationToken))
         {
-            if (chunk.Position != output.TokenCount)
-                throw new OperatingException(OperatingError.Internal, $"the rank sent token {chunk.Position} where {output.TokenCount} was due");
+            if (run.Tokens is not { } chunk)
+            {
+                yield return new CompletionEvent.Placed(!run.IsWaiting);
+                continue;
+            }
+
             bool ended = chunk.FinishReason != FinishReason.None;
-            if (!ended && chunk.Ids.Length == 0) continue;
             yield return output.Read(chunk, ended);
             if (!ended && !output.IsComplete) continue;
             yield return new CompletionEvent.Finished(output.End(chunk.FinishReason), output.Usage(chunk.CachedTokens));
@@ -84,7 +85,6 @@ public sealed class CompletionRunner(RankDirectory ranks, ServedModel model)
 
         public CompletionEnd End(FinishReason reason) => reason switch
         {
-            FinishReason.Cancelled or FinishReason.Failed => throw new OperatingException(OperatingError.Unavailable, "the rank gave this sequence up; try again"),
             FinishReason.Length when _parser.StopMatched is null => CompletionEnd.Length,
             _ => _parser.CallCount > 0 ? CompletionEnd.ToolCalls : CompletionEnd.Stop,
         };

@@ -116,8 +116,9 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
     private static ChatChunk? Chunk(CompletionEvent happened)
     {
         if (happened is CompletionEvent.Finished finished) return new ChatChunk { FinishReason = Reason(finished.End), Usage = Usage(finished.Usage) };
+        if (happened is not CompletionEvent.Progress progress) return null;
         var chunk = new ChatChunk();
-        foreach (ChatDelta delta in ((CompletionEvent.Progress)happened).Deltas)
+        foreach (ChatDelta delta in progress.Deltas)
             if (delta.Kind == ChatDeltaKind.Content) chunk.Content += delta.Text;
             else if (delta.Kind == ChatDeltaKind.Reasoning) chunk.ReasoningContent += delta.Text;
             else chunk.ToolCalls.Add(new V1.ToolCall { Id = ToolCallIds.New(delta.CallIndex), Name = delta.CallName, Arguments = delta.Text });
@@ -127,7 +128,7 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
     private static GenerateChunk? RawChunk(CompletionEvent happened)
     {
         if (happened is CompletionEvent.Finished finished) return new GenerateChunk { FinishReason = Reason(finished.End), Usage = Usage(finished.Usage) };
-        var progress = (CompletionEvent.Progress)happened;
+        if (happened is not CompletionEvent.Progress progress) return null;
         var chunk = new GenerateChunk { Text = string.Concat(progress.Deltas.Select(delta => delta.Text)) };
         chunk.Ids.AddRange(progress.Ids);
         return chunk.CalculateSize() > 0 ? chunk : null;

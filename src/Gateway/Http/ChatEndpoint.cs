@@ -30,12 +30,14 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
         {
             while (finished is null && await keepAlive.While(events.MoveNextAsync()))
             {
+                if (events.Current is CompletionEvent.Placed placed) keepAlive.MayBegin = placed.IsAccepted;
                 if (events.Current is CompletionEvent.Progress progress)
                 {
                     deltas.AddRange(progress.Deltas);
                     tokens.AddRange(progress.Logprobs ?? []);
                 }
-                else finished = (CompletionEvent.Finished)events.Current;
+
+                finished = events.Current as CompletionEvent.Finished;
             }
         }
         catch (Exception e) when (context.Response.HasStarted && e is not OperationCanceledException)
@@ -54,11 +56,18 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
         using var keepAlive = new KeepAlive(context.Response, ": keep-alive\n\n"u8.ToArray(), ServerSentEvents.ContentType, options.KeepAliveMs, clock);
         try
         {
-            // The first event is awaited before the status goes out, so that a refusal is an ordinary HTTP error.
-            bool more = await keepAlive.While(events.MoveNextAsync());
-            await sse.Send(writer.WriteFirst);
-            for (; more; more = await keepAlive.While(events.MoveNextAsync()))
+            bool begun = false;
+            while (await keepAlive.While(events.MoveNextAsync()))
             {
+                if (events.Current is CompletionEvent.Placed placed)
+                {
+                    keepAlive.MayBegin = placed.IsAccepted;
+                    continue;
+                }
+
+                // The first token is awaited before the status goes out, so that a refusal is an ordinary HTTP error.
+                if (!begun) await sse.Send(writer.WriteFirst);
+                begun = true;
                 if (events.Current is CompletionEvent.Progress progress) await Send(sse, writer, progress);
                 else await SendEnd(sse, writer, (CompletionEvent.Finished)events.Current, extraUsage);
             }

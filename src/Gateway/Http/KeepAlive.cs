@@ -9,6 +9,12 @@ internal sealed class KeepAlive(HttpResponse response, byte[] bytes, string cont
     private Task<bool>? _tick;
 
     /// <summary>
+    /// Whether a client that has got nothing yet is told to wait. The first byte fixes the status, so that nothing is sent while the answer may still
+    /// be that there is nobody to answer.
+    /// </summary>
+    public bool MayBegin { get; set; }
+
+    /// <summary>
     /// Awaits <paramref name="work"/>; whenever an interval passes before it is done, sends the bytes. The work is always awaited to its end, since an
     /// enumerator may not be disposed while it moves: a client that went away ends it by its own token.
     /// </summary>
@@ -19,6 +25,7 @@ internal sealed class KeepAlive(HttpResponse response, byte[] bytes, string cont
         while (await Task.WhenAny(task, _tick ??= _timer.WaitForNextTickAsync().AsTask()) != task)
         {
             _tick = null;
+            if (!response.HasStarted && !MayBegin) continue;
             if (!response.HasStarted) response.ContentType = contentType;
             // Without a token: bytes for a client that has gone are dropped.
             await response.Body.WriteAsync(bytes);

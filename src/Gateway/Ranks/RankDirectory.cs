@@ -1,0 +1,153 @@
+using System.Collections.Immutable;
+using Conclave.Engine;
+using Conclave.Grains;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans;
+
+namespace Conclave.Gateway.Ranks;
+
+/// <summary>
+/// Knows which ranks serve the model and picks one for each sequence. Looks at cluster and ranks in the background; picking is local and never waits
+/// for a silo, least of all a dead one.
+/// </summary>
+public sealed partial class RankDirectory(IClusterClient cluster, ServedModel model, FailoverOptions options, TimeProvider clock, ILogger<RankDirectory> logger) : BackgroundService
+{
+    /// <summary>How often to look while no rank can be used.</summary>
+    private static readonly TimeSpan Hurry = TimeSpan.FromMilliseconds(100);
+
+    private readonly Polly.ResiliencePipeline<ClusterView> _viewing = Resilience.View(options, clock);
+    private volatile ImmutableList<KnownRank> _ranks = [];
+    private volatile TaskCompletionSource _changed = NewSignal();
+    private volatile string _trouble = "the cluster has not been reached yet";
+    private bool _hasView;
+    private int _turn;
+
+    /// <summary>Whether a sequence could be sent somewhere now.</summary>
+    public bool HasRank => _ranks.Any(rank => rank.IsUsable);
+
+    /// <summary>Why there is no rank, for people.</summary>
+    public string Trouble => _trouble;
+
+    /// <inheritdoc/>
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        // A host that has started can serve at once if the cluster can.
+        await RefreshAsync(cancellationToken);
+        await base.StartAsync(cancellationToken);
+    }
+
+    /// <summary>A rank that takes sequences, with the fewest of them; <paramref name="preferred"/> if it is usable. Waits until there is one.</summary>
+    /// <param name="preferred">A silo that expects the sequence; null for none.</param>
+    /// <param name="patience">How long to wait.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="OperatingException">There was none all the time.</exception>
+    internal async ValueTask<KnownRank> PickAsync(string? preferred, TimeSpan patience, CancellationToken cancellationToken)
+    {
+        long start = clock.GetTimestamp();
+        while (true)
+        {
+            // The signal first: what changes after the look then wakes the wait.
+            Task changed = _changed.Task;
+            if (TryPick(preferred) is { } rank) return rank;
+            TimeSpan left = patience - clock.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero) throw new OperatingException(OperatingError.Unavailable, $"no silo serves the model at the moment ({_trouble}); try again shortly");
+            await changed.WaitAsync(left, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+    }
+
+    /// <summary><paramref name="rank"/> has failed a request: it is avoided until it answers again, and asked at once.</summary>
+    internal void Report(KnownRank rank)
+    {
+        rank.Avoid();
+        _ = ProbeAsync(rank, CancellationToken.None);
+    }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            await Task.Delay(HasRank ? TimeSpan.FromMilliseconds(options.RefreshMs) : Hurry, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!stoppingToken.IsCancellationRequested) await RefreshAsync(stoppingToken);
+        }
+    }
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private KnownRank? TryPick(string? preferred)
+    {
+        ImmutableList<KnownRank> ranks = _ranks;
+        if (preferred is not null)
+        {
+            KnownRank wanted = ranks.Find(rank => rank.Silo == preferred) ?? Know(preferred);
+            // One that is new here has not been asked yet; whoever sent us there knows that it is well.
+            if (wanted.IsUsable || !ranks.Contains(wanted)) return wanted;
+        }
+
+        // Equal ones in turn, so that gateways that start together do not all begin with the same.
+        int first = ranks.Count == 0 ? 0 : (int)((uint)Interlocked.Increment(ref _turn) % ranks.Count);
+        KnownRank? best = null;
+        for (int i = 0; i < ranks.Count; i++)
+        {
+            KnownRank rank = ranks[(first + i) % ranks.Count];
+            if (rank.IsUsable && (best is null || rank.Load < best.Load)) best = rank;
+        }
+
+        return best;
+    }
+
+    private async Task RefreshAsync(CancellationToken cancellationToken)
+    {
+        ImmutableList<KnownRank> known = _ranks;
+        await Task.WhenAll([ReadViewAsync(cancellationToken), .. known.Select(rank => ProbeAsync(rank, cancellationToken))]);
+        await Task.WhenAll(_ranks.Except(known).Select(rank => ProbeAsync(rank, cancellationToken)));
+    }
+
+    private async Task ReadViewAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            ClusterView view = await _viewing.ExecuteAsync(async token => await cluster.GetGrain<IExpertMapGrain>(model.Name).Current().WaitAsync(token), cancellationToken);
+            ImmutableList<KnownRank> known = _ranks;
+            _ranks = [.. view.Ranks.Distinct().Select(silo => known.Find(rank => rank.Silo == silo) ?? Know(silo))];
+            if (!_hasView) LogReached(model.Name, view.Ranks.Length);
+            _hasView = true;
+            if (_ranks.IsEmpty) _trouble = "no silo of the cluster has a rank";
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            // The map's silo may be gone, and the map on its way to another one: the ranks known last are still the best guess.
+            if (_ranks.IsEmpty) _trouble = $"the cluster does not answer: {e.Message}";
+            if (_hasView) LogViewLost(e.Message);
+            else LogWaiting(e.Message);
+        }
+    }
+
+    private KnownRank Know(string silo) => new(silo, cluster.GetGrain<IGatewayGrain>(SiloKey.Rank(silo)), Resilience.Probe(options, clock));
+
+    private async Task ProbeAsync(KnownRank rank, CancellationToken cancellationToken)
+    {
+        bool hasChanged = await rank.Probe(
+            trouble =>
+            {
+                _trouble = $"silo {rank.Silo}: {trouble}";
+                LogAvoided(rank.Silo, trouble);
+            },
+            cancellationToken);
+        if (hasChanged || rank.IsUsable) Interlocked.Exchange(ref _changed, NewSignal()).TrySetResult();
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "reached the cluster: {Ranks} ranks serve {Model}")]
+    private partial void LogReached(string model, int ranks);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "waiting for the cluster: {Reason}")]
+    private partial void LogWaiting(string reason);
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "the cluster's view cannot be read at the moment, the ranks known last are used: {Reason}")]
+    private partial void LogViewLost(string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "silo {Silo} gets no new sequences until it answers again: {Reason}")]
+    private partial void LogAvoided(string silo, string reason);
+}
