@@ -2,8 +2,9 @@ namespace Conclave.Grains.Transport;
 
 /// <summary>
 /// Who suspects whom, and when that is enough to declare a silo dead. With two silos one's word decides. With more, at least two must agree,
-/// and a majority of those that live: the silos this one hears, and itself. So a silo that is cut off from all others, and suspects them all,
-/// has no majority and kills nobody. Names are whatever the caller uses for silos. Not for several threads.
+/// and a majority of those that live: the silos this one hears, and itself. Where a network has fallen apart, only the larger part may declare
+/// the rest dead; of two halves the one with the first name, so that never both do. What no part may decide is left to Orleans' own, slower
+/// detection. Names are whatever the caller uses for silos. Not for several threads.
 /// </summary>
 public sealed class FailureVerdicts
 {
@@ -27,8 +28,12 @@ public sealed class FailureVerdicts
         HashSet<string> own = _suspects.GetValueOrDefault(self) ?? [];
         // Whom we do not hear ourselves has no vote: what it said last may be old.
         string[] voters = [.. members.Where(member => !own.Contains(member))];
+        if (members.Count > 2 && !IsLargerPart(voters, members)) return [];
         return [.. members.Where(member => member != self && IsCondemned(member, members.Count, voters)).Order(StringComparer.Ordinal)];
     }
+
+    private static bool IsLargerPart(string[] part, IReadOnlyCollection<string> members) =>
+        2 * part.Length > members.Count || (2 * part.Length == members.Count && part.Contains(members.Min(StringComparer.Ordinal)));
 
     private bool IsCondemned(string member, int memberCount, string[] voters)
     {

@@ -3,11 +3,10 @@ namespace Conclave.Grains.Transport;
 /// <summary>Puts frames on a connection. Any thread; a large payload lets others in between its chunks.</summary>
 internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditions link, TimeProvider clock)
 {
-    private readonly Lock _lock = new();
-    private long _lastSentNs = clock.NowNs();
+    private const int MaxYields = 20;
 
-    /// <summary>When the last frame left, by the local clock.</summary>
-    public long LastSentNs => Volatile.Read(ref _lastSentNs);
+    private readonly Lock _lock = new();
+    private int _waiting;
 
     /// <summary>A frame was dropped by an injected cut: the connection has a hole.</summary>
     public bool HasHole { get; private set; }
@@ -21,7 +20,8 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
             int count = Math.Min(chunkBytes, total - offset);
             // The header goes where it is contiguous with its chunk; what it covers has been sent already and is put back.
             var place = (FrameHeader*)(buffer.Data + offset - FrameHeader.SizeBytes);
-            lock (_lock)
+            Enter(letOthersIn: offset > 0);
+            try
             {
                 FrameHeader covered = *place;
                 *place = header;
@@ -30,6 +30,10 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
                 bool sent = Put(place, count);
                 *place = covered;
                 if (!sent) return false;
+            }
+            finally
+            {
+                _lock.Exit();
             }
 
             offset += count;
@@ -42,16 +46,24 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
     public bool Send(in FrameHeader header)
     {
         FrameHeader frame = header;
-        lock (_lock) return Put(&frame, 0);
-    }
-
-    /// <summary>Sends a small frame if that takes no waiting. A busy connection needs no heartbeat.</summary>
-    public void TrySend(FrameHeader* frame, int payloadBytes)
-    {
-        if (!_lock.TryEnter()) return;
+        Enter(letOthersIn: false);
         try
         {
-            if (wire.IsWritable) Put(frame, payloadBytes);
+            return Put(&frame, 0);
+        }
+        finally
+        {
+            _lock.Exit();
+        }
+    }
+
+    /// <summary>Sends a small frame if that takes no waiting; false = not sent.</summary>
+    public bool TrySend(FrameHeader* frame, int payloadBytes)
+    {
+        if (!_lock.TryEnter()) return false;
+        try
+        {
+            return wire.IsWritable && Put(frame, payloadBytes);
         }
         finally
         {
@@ -65,6 +77,16 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
         lock (_lock) action();
     }
 
+    private void Enter(bool letOthersIn)
+    {
+        // The lock is not fair: a thread in the middle of a large payload would win it again and again.
+        for (int i = 0; letOthersIn && i < MaxYields && Volatile.Read(ref _waiting) > 0; i++) Thread.Yield();
+        if (_lock.TryEnter()) return;
+        Interlocked.Increment(ref _waiting);
+        _lock.Enter();
+        Interlocked.Decrement(ref _waiting);
+    }
+
     private bool Put(FrameHeader* frame, int payloadBytes)
     {
         if (link.Cut)
@@ -74,7 +96,6 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
         }
 
         frame->SentNs = clock.NowNs();
-        Volatile.Write(ref _lastSentNs, frame->SentNs);
         return wire.Send((byte*)frame, FrameHeader.SizeBytes + payloadBytes);
     }
 }

@@ -28,8 +28,7 @@ internal static class Handshake
     {
         Welcome = 0,
         WrongSecret = 1,
-        Crowded = 2,
-        OtherVersion = 3,
+        OtherVersion = 2,
     }
 
     /// <summary>The calling end.</summary>
@@ -70,7 +69,7 @@ internal static class Handshake
 
     /// <summary>The called end.</summary>
     /// <exception cref="TransportException">A stranger; it was told so if it seemed to understand.</exception>
-    public static Agreement Answer(Wire wire, string ownAddress, bool isCrowded, TransportOptions options, ReadOnlySpan<byte> certificate, TimeProvider clock)
+    public static Agreement Answer(Wire wire, string ownAddress, TransportOptions options, ReadOnlySpan<byte> certificate, TimeProvider clock)
     {
         long deadlineNs = clock.NowNs() + (options.HandshakeTimeoutMs * Nanoseconds.PerMillisecond);
         Span<byte> said = stackalloc byte[HelloBytes + MaxAddressBytes + ChallengeBytes];
@@ -82,7 +81,6 @@ internal static class Handshake
         int helloBytes = HelloBytes + addressBytes;
         byte proves = (byte)(options.ClusterSecret.Length > 0 ? ProvesSecret : 0);
         Verdict verdict = said[4] != FrameHeader.ProtocolVersion ? Verdict.OtherVersion
-            : isCrowded ? Verdict.Crowded
             : (said[5] & ProvesSecret) != proves ? Verdict.WrongSecret
             : Verdict.Welcome;
 
@@ -167,14 +165,12 @@ internal static class Handshake
     private static TransportException Refused(Wire wire, Verdict verdict) => new(verdict switch
     {
         Verdict.WrongSecret => $"{wire.Remote} has another cluster secret: set the same secret on every silo",
-        Verdict.Crowded => $"{wire.Remote} has no room for another connection",
         _ => $"{wire.Remote} speaks another version of the transport's protocol: run the same version on every silo",
     });
 
     private static TransportException Stranger(Wire wire, Verdict verdict) => new(verdict switch
     {
         Verdict.WrongSecret => $"{wire.Remote} could not prove the cluster secret",
-        Verdict.Crowded => $"{wire.Remote} was turned away: too many connections",
         _ => $"{wire.Remote} speaks another version of the transport's protocol",
     });
 }

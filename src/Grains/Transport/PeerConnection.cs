@@ -17,7 +17,9 @@ internal sealed unsafe class PeerConnection : IFrameSink
     private readonly Action<ReadOnlySpan<ulong>> _heartbeat;
     private readonly NativeBuffer _heartbeatBuffer;
     private readonly long _spinNs;
+    private readonly LinkConditions _conditions;
     private TensorCall? _current;
+    private bool _hasHole;
     private int _turns, _parked;
     private long _heardNs;
     private volatile bool _failed;
@@ -28,6 +30,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
         _table = table;
         _clock = clock;
         _heartbeat = heartbeat;
+        _conditions = options.Link;
         _link = new LinkClock(options.Link);
         _spinNs = options.SpinUs * Nanoseconds.PerMicrosecond;
         _heartbeatBuffer = pool.Rent(MaxHeartbeatBytes);
@@ -42,7 +45,10 @@ internal sealed unsafe class PeerConnection : IFrameSink
     public long HeardNs => Volatile.Read(ref _heardNs);
 
     /// <summary>Bytes that wait to be received: the peer is not silent, we are slow.</summary>
-    public bool HasUnread => _wire.AvailableBytes > 0;
+    public bool HasUnread => !_conditions.Cut && _wire.AvailableBytes > 0;
+
+    /// <summary>An injected cut has swallowed frames and is over.</summary>
+    public bool HasHole => !_conditions.Cut && (_hasHole || Sender.HasHole);
 
     public bool IsFailed => _failed;
 
@@ -139,11 +145,16 @@ internal sealed unsafe class PeerConnection : IFrameSink
 
     byte* IFrameSink.Begin(in FrameHeader header)
     {
+        if (_conditions.Cut || _hasHole)
+        {
+            _hasHole = true;
+            return null;
+        }
+
         switch (header.Type)
         {
             case FrameType.Reply or FrameType.Chunk:
-                byte* target = _table.BeginReply(in header, out _current);
-                return target;
+                return _table.BeginReply(in header, out _current);
             case FrameType.Heartbeat when header.PayloadBytes <= MaxHeartbeatBytes && header.PayloadBytes == header.ChunkBytes && header.PayloadBytes % sizeof(ulong) == 0:
                 return _heartbeatBuffer.Data;
             case FrameType.Goodbye when header.PayloadBytes == 0:
@@ -155,7 +166,13 @@ internal sealed unsafe class PeerConnection : IFrameSink
 
     void IFrameSink.End(in FrameHeader header)
     {
-        if (_current is { } call)
+        if (_conditions.Cut || _hasHole)
+        {
+            _hasHole = true;
+            if (_current is { } cut) _table.EndReply(cut, 0, 0);
+            _current = null;
+        }
+        else if (_current is { } call)
         {
             _current = null;
             _table.EndReply(call, header.ChunkBytes, _link.Arrival(in header));
@@ -199,9 +216,9 @@ internal sealed unsafe class PeerConnection : IFrameSink
         try
         {
             int count = _receiver.Receive();
-            if (count > 0) Volatile.Write(ref _heardNs, nowNs);
-            else if (count < 0) Fail(IsGoodbye ? "the peer has left" : "the peer closed the connection");
+            if (count > 0 && !_conditions.Cut) Volatile.Write(ref _heardNs, nowNs);
             if (IsGoodbye) Fail("the peer has left");
+            else if (count < 0) Fail("the peer closed the connection");
             return count;
         }
         catch (TransportException e)

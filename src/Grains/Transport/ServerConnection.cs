@@ -21,6 +21,7 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
     private readonly FrameReceiver _receiver;
     private readonly Action<ReadOnlySpan<ulong>> _heartbeat;
     private TensorRequest? _current;
+    private bool _hasHole;
     private long _heardNs;
 
     public ServerConnection(Wire wire, RequestHandlers handlers, NativeBufferPool pool, TransportOptions options, TimeProvider clock, ILogger logger, Action<ReadOnlySpan<ulong>> heartbeat)
@@ -46,6 +47,12 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
     /// <summary>When the caller was last heard, by the local clock.</summary>
     public long HeardNs => Volatile.Read(ref _heardNs);
 
+    /// <summary>Bytes that wait to be received: the caller is not silent, a handler is busy.</summary>
+    public bool HasUnread => !_options.Link.Cut && _wire.AvailableBytes > 0;
+
+    /// <summary>An injected cut has swallowed frames and is over.</summary>
+    public bool HasHole => !_options.Link.Cut && (_hasHole || Sender.HasHole);
+
     /// <summary>Serves until the connection is gone.</summary>
     /// <exception cref="TransportException">The caller broke the protocol.</exception>
     public void Serve()
@@ -56,7 +63,7 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
             int count = _receiver.Receive();
             if (count < 0) return;
             bool isBusy = count > 0;
-            if (isBusy) Volatile.Write(ref _heardNs, _clock.NowNs());
+            if (isBusy && !_options.Link.Cut) Volatile.Write(ref _heardNs, _clock.NowNs());
             if (_requests.TryNext(out TensorRequest request))
             {
                 // An injected delay: the time until the request counts as arrived goes into receiving.
@@ -94,6 +101,12 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 
     byte* IFrameSink.Begin(in FrameHeader header)
     {
+        if (_options.Link.Cut || _hasHole)
+        {
+            _hasHole = true;
+            return null;
+        }
+
         switch (header.Type)
         {
             case FrameType.Request:
@@ -115,7 +128,12 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 
     void IFrameSink.End(in FrameHeader header)
     {
-        if (_current is { } request)
+        if (_options.Link.Cut || _hasHole)
+        {
+            _hasHole = true;
+            _current = null;
+        }
+        else if (_current is { } request)
         {
             _current = null;
             _requests.End(request, header.ChunkBytes, _link.Arrival(in header));

@@ -19,10 +19,10 @@ public sealed class TensorTransport : IDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<string, TransportPeer> _peers = [];
     private readonly List<Listener> _listeners = [];
-    private readonly HashSet<Acceptance> _accepted = [];
+    private readonly HashSet<AcceptedConnection> _accepted = [];
     private TransportAddress? _address;
     private string? _unixPath;
-    private int _halfOpen;
+    private Heart? _heart;
     private bool _disposed;
 
     /// <summary>A transport that does not listen yet.</summary>
@@ -65,6 +65,11 @@ public sealed class TensorTransport : IDisposable
 
     internal NativeBufferPool Buffers { get; }
 
+    /// <summary>A copy that is replaced when a peer comes or goes, for the heart's rounds.</summary>
+    internal TransportPeer[] PeerArray { get; private set; } = [];
+
+    internal AcceptedConnection[] AcceptedArray { get; private set; } = [];
+
     /// <summary>Has requests of <paramref name="kind"/> answered by <paramref name="handler"/>, before or after the start.</summary>
     public void Handle(ushort kind, IRequestHandler handler) => _handlers.Set(kind, handler);
 
@@ -101,6 +106,7 @@ public sealed class TensorTransport : IDisposable
         };
         _listeners.Add(new Listener(tcp, $"tcp {tcp.LocalEndPoint}", _logger, Accept));
         if (unix is not null) _listeners.Add(new Listener(unix, $"unix {_unixPath}", _logger, Accept));
+        _heart = new Heart(this, _clock, _logger);
         TransportLog.Listening(_logger, Address);
     }
 
@@ -115,6 +121,7 @@ public sealed class TensorTransport : IDisposable
             if (_peers.TryGetValue(address, out TransportPeer? peer)) return peer;
             peer = new TransportPeer(this, address, _logger, _clock);
             _peers.Add(address, peer);
+            PeerArray = [.. _peers.Values];
             peer.Start();
             return peer;
         }
@@ -123,7 +130,7 @@ public sealed class TensorTransport : IDisposable
     /// <summary>Says goodbye, closes every connection, waits for the threads and frees the memory.</summary>
     public void Dispose()
     {
-        Acceptance[] accepted;
+        AcceptedConnection[] accepted;
         lock (_lock)
         {
             if (_disposed) return;
@@ -133,7 +140,8 @@ public sealed class TensorTransport : IDisposable
         foreach (Listener listener in _listeners) listener.Dispose();
         foreach (TransportPeer peer in Peers) peer.Dispose();
         lock (_lock) accepted = [.. _accepted];
-        foreach (Acceptance acceptance in accepted) acceptance.Dispose();
+        foreach (AcceptedConnection connection in accepted) connection.Dispose();
+        _heart?.Dispose();
         if (_unixPath is not null) File.Delete(_unixPath);
         Buffers.Dispose();
     }
@@ -143,6 +151,16 @@ public sealed class TensorTransport : IDisposable
         lock (_lock)
         {
             if (_peers.GetValueOrDefault(peer.Address) == peer) _peers.Remove(peer.Address);
+            PeerArray = [.. _peers.Values];
+        }
+    }
+
+    internal void Forget(AcceptedConnection accepted)
+    {
+        lock (_lock)
+        {
+            _accepted.Remove(accepted);
+            AcceptedArray = [.. _accepted];
         }
     }
 
@@ -172,74 +190,19 @@ public sealed class TensorTransport : IDisposable
     {
         lock (_lock)
         {
-            if (_disposed || Options.Link.Cut || _accepted.Count >= Options.MaxConnections)
+            int halfOpen = _accepted.Count(accepted => accepted.IsHalfOpen);
+            if (halfOpen >= Options.MaxHalfOpenConnections) TransportLog.Refused(_logger, $"{halfOpen} connections have not introduced themselves yet");
+            else if (_accepted.Count >= Options.MaxConnections) TransportLog.Refused(_logger, $"there are {_accepted.Count} already");
+            else if (!_disposed && !Options.Link.Cut)
             {
-                socket.Dispose();
+                var accepted = new AcceptedConnection(this, socket, _handlers, _clock, _logger);
+                _accepted.Add(accepted);
+                AcceptedArray = [.. _accepted];
+                accepted.Start();
                 return;
             }
-
-            var acceptance = new Acceptance(socket, Serve);
-            _accepted.Add(acceptance);
-            acceptance.Start();
-        }
-    }
-
-    private void Serve(Acceptance acceptance)
-    {
-        var wire = acceptance.Wire;
-        ServerConnection? connection = null;
-        try
-        {
-            bool isCrowded = Interlocked.Increment(ref _halfOpen) > Options.MaxHalfOpenConnections;
-            Agreement agreement;
-            try
-            {
-                agreement = Handshake.Answer(wire, Address, isCrowded, Options, [], _clock);
-            }
-            catch (TransportException e)
-            {
-                TransportLog.Refused(_logger, e.Message);
-                return;
-            }
-            finally
-            {
-                Interlocked.Decrement(ref _halfOpen);
-            }
-
-            connection = new ServerConnection(wire, _handlers, Buffers, Options, _clock, _logger, suspects => Hear(agreement.RemoteAddress, suspects));
-            connection.Serve();
-        }
-        catch (TransportException e)
-        {
-            TransportLog.Closed(_logger, wire.Remote, e.Message);
-        }
-        finally
-        {
-            lock (_lock) _accepted.Remove(acceptance);
-            if (connection is null) wire.Dispose();
-            else connection.Dispose();
-        }
-    }
-
-    /// <summary>An accepted connection and its thread.</summary>
-    private sealed class Acceptance : IDisposable
-    {
-        private readonly Thread _thread;
-
-        public Acceptance(Socket socket, Action<Acceptance> serve)
-        {
-            Wire = new SocketWire(socket, 4 << 20);
-            _thread = new Thread(() => serve(this)) { IsBackground = true, Name = "transport connection" };
         }
 
-        public Wire Wire { get; }
-
-        public void Start() => _thread.Start();
-
-        public void Dispose()
-        {
-            Wire.Shutdown();
-            _thread.Join();
-        }
+        socket.Dispose();
     }
 }

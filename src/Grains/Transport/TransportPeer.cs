@@ -17,12 +17,12 @@ public sealed class TransportPeer : IDisposable
     private readonly object _changed = new();
     private readonly Thread _thread;
     private readonly TransportAddress _target;
-    private readonly long _createdNs;
+    private readonly Silence _silence = new();
     private volatile PeerConnection? _connection;
     private volatile bool _disposed;
     private PeerState _state = PeerState.Connecting;
     private long _heardNs;
-    private bool _wasAlive;
+    private volatile bool _wasAlive;
     private string? _lastFailure;
 
     internal TransportPeer(TensorTransport transport, string address, ILogger logger, TimeProvider clock)
@@ -35,7 +35,7 @@ public sealed class TransportPeer : IDisposable
         Digest = TransportAddress.Digest(address);
         _target = TransportAddress.Parse(address);
         _calls = new CallTable(transport.Buffers, clock, _options.MaxInFlightRequests);
-        _createdNs = _heardNs = clock.NowNs();
+        _heardNs = clock.NowNs();
         _thread = new Thread(Run) { IsBackground = true, Name = $"transport to {_target.Host}:{_target.Port}" };
     }
 
@@ -90,22 +90,36 @@ public sealed class TransportPeer : IDisposable
     }
 
     /// <summary>Closes the connection; calls under way end with <see cref="CallStatus.PeerFailed"/>, and nobody is told that the peer is suspected.</summary>
-    public void Dispose()
+    public unsafe void Dispose()
     {
         if (_disposed) return;
         _disposed = true;
         _transport.Forget(this);
-        _connection?.Fail("closed");
+        if (_connection is { } connection)
+        {
+            FrameHeader goodbye = FrameHeader.Of(FrameType.Goodbye);
+            connection.Sender.TrySend(&goodbye, 0);
+            connection.Fail("closed");
+        }
+
         SetState(PeerState.Closed, "closed");
         if (_thread != Thread.CurrentThread) _thread.Join();
     }
 
     internal void Start() => _thread.Start();
 
-    /// <summary>Sends what keeps the peer from suspecting us.</summary>
-    internal unsafe void Heartbeat(FrameHeader* frame, int payloadBytes, long sentBeforeNs)
+    /// <summary>For heartbeats; null while not connected.</summary>
+    internal FrameSender? Sender => _connection?.Sender;
+
+    /// <summary>Suspects the peer if it was silent for too long; called by the heart after every <paramref name="stepNs"/> of running time.</summary>
+    internal void Judge(long stepNs)
     {
-        if (_connection is { } connection && connection.Sender.LastSentNs <= sentBeforeNs) connection.Sender.TrySend(frame, payloadBytes);
+        PeerConnection? connection = _connection;
+        if (connection is { HasHole: true }) connection.Fail("the link was cut");
+        long silentMs = _silence.Observe(connection?.HeardNs ?? Volatile.Read(ref _heardNs), connection is { HasUnread: true }, stepNs) / Nanoseconds.PerMillisecond;
+        if (silentMs < (_wasAlive ? _options.SuspectMs : 3 * _options.ConnectTimeoutMs)) return;
+        SetState(PeerState.Suspect, $"silent for {silentMs} ms");
+        connection?.Fail("it was silent for too long");
     }
 
     private void Run()
@@ -117,7 +131,7 @@ public sealed class TransportPeer : IDisposable
             {
                 pauseMs = _options.ReconnectMinMs;
                 Use(connection);
-                if (connection.IsGoodbye && !_disposed) SetState(PeerState.Closed, "it has left");
+                if (connection.IsGoodbye) return;
             }
 
             if (_disposed) return;
@@ -158,7 +172,7 @@ public sealed class TransportPeer : IDisposable
         connection.ReceiveUntilFailed();
         _connection = null;
         Volatile.Write(ref _heardNs, connection.HeardNs);
-        if (!_disposed) SetState(PeerState.Connecting, connection.FailureReason ?? "");
+        if (!_disposed) SetState(connection.IsGoodbye ? PeerState.Closed : PeerState.Connecting, connection.FailureReason ?? "");
         connection.Dispose();
     }
 
@@ -175,7 +189,7 @@ public sealed class TransportPeer : IDisposable
         }
 
         if (state == PeerState.Alive) TransportLog.Connected(_logger, Address, reason);
-        else if (state == PeerState.Connecting) TransportLog.Lost(_logger, Address, reason);
+        else if (state is PeerState.Connecting or PeerState.Closed) TransportLog.Lost(_logger, Address, reason);
         else if (state == PeerState.Suspect) TransportLog.Suspected(_logger, Address, reason);
         _transport.OnStateChanged(this, before, state);
     }

@@ -53,9 +53,35 @@ internal sealed unsafe class SocketWire : Wire
 
     public override string Remote { get; }
 
-    public override int AvailableBytes => _closed ? 0 : Try(() => _socket.Available, 0);
+    public override int AvailableBytes
+    {
+        get
+        {
+            try
+            {
+                return _closed ? 0 : _socket.Available;
+            }
+            catch (Exception e) when (e is ObjectDisposedException or SocketException)
+            {
+                return 0;
+            }
+        }
+    }
 
-    public override bool IsWritable => !_closed && Try(() => _socket.Poll(0, SelectMode.SelectWrite), false);
+    public override bool IsWritable
+    {
+        get
+        {
+            try
+            {
+                return !_closed && _socket.Poll(0, SelectMode.SelectWrite);
+            }
+            catch (Exception e) when (e is ObjectDisposedException or SocketException)
+            {
+                return false;
+            }
+        }
+    }
 
     /// <summary>Options that every connection of the transport wants.</summary>
     public static void Prepare(Socket socket, int bufferBytes)
@@ -141,17 +167,5 @@ internal sealed unsafe class SocketWire : Wire
     {
         _closed = true;
         _socket.Dispose();
-    }
-
-    private static T Try<T>(Func<T> read, T whenGone)
-    {
-        try
-        {
-            return read();
-        }
-        catch (Exception e) when (e is ObjectDisposedException or SocketException)
-        {
-            return whenGone;
-        }
     }
 }
