@@ -13,19 +13,27 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Orleans.Configuration;
+using Orleans.Hosting;
 
 namespace Conclave.Gateway;
 
-/// <summary>Wires a gateway into a web host. It needs an Orleans client or silo in the same host.</summary>
+/// <summary>Wires a gateway into a web host: beside a silo, or as a process of its own that is a client of the cluster. Gateways keep no state; there may be any number.</summary>
 public static class GatewayHosting
 {
-    /// <summary>Adds Kestrel's endpoints and the gateway's services.</summary>
+    /// <summary>
+    /// Adds Kestrel's endpoints and the gateway's services, and with <see cref="GatewayOptions.Cluster"/> the way to the cluster. The gateway listens at once and waits for a
+    /// cluster that is not there yet; until it has found a rank it is alive but not ready.
+    /// </summary>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     public static WebApplicationBuilder AddConclaveGateway(this WebApplicationBuilder builder, GatewayOptions options)
     {
         options.Validate();
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options));
         builder.Services.AddSingleton(options);
+        builder.Services.AddSingleton(options.Failover);
+        if (options.Cluster is { } cluster) builder.AddClusterClient(cluster);
         builder.Services.AddCompletions(new ServedModelOptions(options.ModelDirectory, options.ChatVariant));
         builder.Services.AddSingleton<ChatEndpoint>();
         builder.Services.AddGrpc(grpc =>
@@ -36,7 +44,7 @@ public static class GatewayHosting
         });
         builder.Services.AddGrpcHealthChecks();
         builder.Services.AddGrpcReflection();
-        builder.Services.AddHealthChecks();
+        builder.Services.AddHealthChecks().AddCheck<RanksHealth>("ranks");
         // What gRPC clients are told of health is published from time to time, at first when the host starts.
         builder.Services.Configure<HealthCheckPublisherOptions>(health => (health.Delay, health.Period) = (TimeSpan.Zero, TimeSpan.FromSeconds(1)));
         return builder;
@@ -73,6 +81,24 @@ public static class GatewayHosting
         app.MapGrpcHealthChecksService();
         app.MapGrpcReflectionService();
         return app;
+    }
+
+    private static void AddClusterClient(this WebApplicationBuilder builder, ClusterConnection cluster)
+    {
+        // The client's start lasts until the cluster is there: Kestrel must not wait behind it.
+        builder.Services.Configure<HostOptions>(host => host.ServicesStartConcurrently = true);
+        builder.UseOrleansClient(client =>
+        {
+            if (cluster.Redis is { } redis)
+            {
+                client.Configure<ClusterOptions>(ids => (ids.ServiceId, ids.ClusterId) = ("conclave", cluster.ClusterId));
+                client.UseRedisClustering(redis);
+            }
+            else
+            {
+                client.UseLocalhostClustering([.. cluster.GatewayPorts], "conclave", cluster.ClusterId);
+            }
+        });
     }
 
     private static void Listen(KestrelServerOptions kestrel, GatewayOptions options)

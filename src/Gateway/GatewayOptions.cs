@@ -1,4 +1,5 @@
 using System.Net;
+using Conclave.Gateway.Ranks;
 using Conclave.Model.Chat;
 
 namespace Conclave.Gateway;
@@ -33,6 +34,12 @@ public sealed record GatewayOptions
     /// <summary>Silence after which a waiting client gets a keep-alive.</summary>
     public int KeepAliveMs { get; init; } = 10_000;
 
+    /// <summary>The cluster, for a gateway that is a process of its own; null for one in a silo's process.</summary>
+    public ClusterConnection? Cluster { get; init; }
+
+    /// <summary>How ranks are watched and requests kept alive.</summary>
+    public FailoverOptions Failover { get; init; } = new();
+
     /// <summary>Checks what can be checked without opening anything.</summary>
     /// <exception cref="ArgumentException">The message names the option.</exception>
     public void Validate()
@@ -41,5 +48,7 @@ public sealed record GatewayOptions
             throw new ArgumentException("--tls-listen needs --tls-cert and --tls-key (PEM files)");
         if (MaxRequestSizeBytes < 1) throw new ArgumentException($"--max-request-size: {MaxRequestSizeBytes} is out of range; it must be at least 1");
         if (KeepAliveMs < 1) throw new ArgumentException($"--keep-alive-ms: {KeepAliveMs} is out of range; it must be at least 1");
+        Cluster?.Validate();
+        Failover.Validate();
     }
 }

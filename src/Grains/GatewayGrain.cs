@@ -30,7 +30,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
                 news ??= open.Sequence.WaitToReadAsync(cancellationToken).AsTask();
                 chunk = await Arrives(news, cancellationToken)
                     ? Take(open, await More(news), position, command.TopLogprobs >= 0)
-                    : new TokenChunk { Position = position, Ids = [] };
+                    : Patience(position);
                 if (news.IsCompleted) news = null;
                 position += chunk.Ids.Length;
                 yield return chunk;
@@ -55,7 +55,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
             PagesTotal = status.PagesTotal,
             PromptTokens = status.PromptTokens,
             GeneratedTokens = status.GeneratedTokens,
-            Fault = status.Fault?.Message,
+            Fault = rank.Fault,
             IsDraining = rank.IsDraining,
         });
     }
@@ -84,6 +84,11 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
         cancellationToken.ThrowIfCancellationRequested();
         return news.IsCompleted;
     }
+
+    /// <summary>Tells the gateway to wait on, unless that is pointless.</summary>
+    private TokenChunk Patience(int position) => rank.Fault is { } fault
+        ? throw new ClusterException(OperatingError.Unavailable, fault)
+        : new TokenChunk { Position = position, Ids = [], IsStalled = rank.IsStalled };
 
     private static async Task<bool> More(Task<bool> news)
     {

@@ -44,6 +44,14 @@ public sealed partial class Rank : IDisposable
     /// <summary>It takes no new sequences.</summary>
     public bool IsDraining => _isDraining;
 
+    /// <summary>The step under way takes unusually long.</summary>
+    public bool IsStalled => Engine.StepAge.TotalMilliseconds >= Options.StallMs;
+
+    /// <summary>Why it cannot serve: the step loop has failed, or hangs. Null while it can.</summary>
+    public string? Fault => Engine.Status.Fault is { } fault ? fault.Message
+        : Engine.StepAge is var age && age.TotalMilliseconds >= Options.StepDeadlineMs ? $"the step loop hangs: its step has lasted {age.TotalSeconds:F0} s"
+        : null;
+
     /// <summary>Binds the weights and starts the step loop; the experts' map must be in use.</summary>
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
     public void Start()

@@ -9,6 +9,9 @@ public sealed record RankOptions
     /// <summary>A sequence whose stream nobody has read for this long is cancelled: its gateway is gone. Gateways read on whatever their clients do.</summary>
     public int LeaseMs { get; init; } = 10_000;
 
+    /// <summary>From this age of a step on, those who wait for its tokens are told that it is unusual.</summary>
+    public int StallMs { get; init; } = 2000;
+
     /// <summary>A step that takes longer is taken for a hang: the rank reports a fault and gives its sequences up to others.</summary>
     public int StepDeadlineMs { get; init; } = 60_000;
 
@@ -21,6 +24,7 @@ public sealed record RankOptions
     {
         Check(KeepAliveMs, nameof(KeepAliveMs), least: 1);
         Check(LeaseMs, nameof(LeaseMs), least: 2 * KeepAliveMs);
+        Check(StallMs, nameof(StallMs), least: 1);
         Check(StepDeadlineMs, nameof(StepDeadlineMs), least: 1);
         Check(ParkMs, nameof(ParkMs), least: 1);
     }

@@ -28,6 +28,7 @@ internal sealed partial class ResumableSequence
     private string? _movedTo;
     private int? _cachedTokens;
     private bool _hasBegun;
+    private bool _isStalled;
     private int _faults;
 
     // When the first of the failures came after which there was no progress; 0 while all is well.
@@ -66,6 +67,7 @@ internal sealed partial class ResumableSequence
         _attemptStarted = _clock.GetTimestamp();
         KnownRank rank = await _ranks.PickAsync(_movedTo, Patience - TroubleAge, cancellationToken);
         _movedTo = null;
+        _isStalled = false;
         _attemptStarted = _clock.GetTimestamp();
         var cancel = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         IAsyncEnumerator<TokenChunk> stream = rank.Grain.Generate(NextCommand(), cancel.Token).WithBatchSize(1).GetAsyncEnumerator(cancel.Token);
@@ -121,6 +123,7 @@ internal sealed partial class ResumableSequence
             _cachedTokens ??= chunk.CachedTokens;
         }
 
+        if (chunk.IsStalled != _isStalled) Stall(chunk.IsStalled);
         if (chunk.FinishReason is FinishReason.Cancelled or FinishReason.Failed)
             throw new OperatingException(OperatingError.Unavailable, "the rank gave this sequence up; try again");
         bool isMoved = chunk.FinishReason == FinishReason.Moved;
@@ -133,6 +136,14 @@ internal sealed partial class ResumableSequence
         if (_movedTo is null) _id = Guid.NewGuid();
         LogMoved(_command.SequenceId, _movedTo ?? "any other rank", _tokens.Count);
         return false;
+    }
+
+    /// <summary>The rank says that its step hangs, or does so no more: time for which patience runs, as if the rank had failed.</summary>
+    private void Stall(bool isStalled)
+    {
+        _isStalled = isStalled;
+        if (isStalled && _troubleSince == 0) _troubleSince = _clock.GetTimestamp();
+        _writer.TryWrite(new RunChunk(null, IsWaiting: isStalled));
     }
 
     private void Write(TokenChunk chunk) => _writer.TryWrite(new RunChunk(chunk));

@@ -114,6 +114,9 @@ public sealed record TokenChunk
     /// <summary>With <see cref="FinishReason.Moved"/>: the silo whose rank expects the sequence, under the same id; null: any other rank may take it. Else null.</summary>
     [Id(7)] public string? MovedTo { get; init; }
 
+    /// <summary>The step that computes takes unusually long: experts may be gone. Only in chunks without tokens.</summary>
+    [Id(8)] public bool IsStalled { get; init; }
+
     /// <summary>Why the sequence ended; <see cref="FinishReason.None"/> in all chunks but the last.</summary>
     public FinishReason FinishReason => (FinishReason)FinishCode;
 }
