@@ -13,7 +13,7 @@ public sealed partial class Rank : IDisposable
 
     private readonly ConcurrentDictionary<Guid, OpenSequence> _sequences = new();
     private readonly Checkpoint _checkpoint;
-    private readonly SiloExperts _experts;
+    private readonly ClusterExpertDispatch _experts;
     private readonly WorkerPool _workers;
     private readonly EngineOptions _engineOptions;
     private readonly TimeProvider _clock;
@@ -24,7 +24,7 @@ public sealed partial class Rank : IDisposable
     private volatile bool _isDraining;
 
     /// <summary>A rank that does not serve yet.</summary>
-    public Rank(Checkpoint checkpoint, SiloExperts experts, WorkerPool workers, EngineOptions engineOptions, RankOptions options, TimeProvider clock, ILogger<Rank> logger)
+    public Rank(Checkpoint checkpoint, ClusterExpertDispatch experts, WorkerPool workers, EngineOptions engineOptions, RankOptions options, TimeProvider clock, ILogger<Rank> logger)
     {
         options.Validate();
         (_checkpoint, _experts, _workers, _engineOptions, Options, _clock, _logger) = (checkpoint, experts, workers, engineOptions, options, clock, logger);
@@ -106,6 +106,8 @@ public sealed partial class Rank : IDisposable
     public void Dispose()
     {
         _leases.Dispose();
+        // A step that waits for another silo must not hold up the end.
+        _experts.Close();
         _engine?.Dispose();
         foreach (Guid id in _sequences.Keys) Close(id);
         _model?.Dispose();

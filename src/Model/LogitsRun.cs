@@ -24,7 +24,7 @@ public sealed unsafe class LogitsRun : IDisposable
         _checkpoint = checkpoint;
         var config = checkpoint.Config;
         _workers = new WorkerPool(threadCount);
-        _experts = new LocalExpertDispatch(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))], _workers);
+        _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), _workers);
         _model = new Transformer(checkpoint, _experts, _workers, ChunkRows);
         _batch = new StepBatch(config, ChunkRows, ChunkRows);
     }

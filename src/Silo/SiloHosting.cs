@@ -1,6 +1,7 @@
 using System.Net;
 using Conclave.Engine;
 using Conclave.Grains;
+using Conclave.Grains.Transport;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 using Microsoft.Extensions.DependencyInjection;
@@ -8,6 +9,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Orleans.Configuration;
 using Orleans.Hosting;
+using Orleans.Runtime;
 
 namespace Conclave.Silo;
 
@@ -27,6 +29,14 @@ public static class SiloHosting
         builder.Services.AddSingleton(_ => Checkpoint.Open(options.ModelDirectory));
         builder.Services.AddSingleton(_ => new WorkerPool(options.Threads));
         builder.Services.AddSingleton<SiloExperts>();
+        builder.Services.AddSingleton(services => new ClusterExpertDispatch(
+            services.GetRequiredService<Checkpoint>(),
+            services.GetRequiredService<SiloExperts>(),
+            services.GetRequiredService<WorkerPool>(),
+            options.Dispatch,
+            services.GetRequiredService<ILocalSiloDetails>().SiloAddress.ToParsableString(),
+            services.GetService<TensorTransport>(),
+            services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<Rank>();
         builder.UseOrleans(silo =>
         {

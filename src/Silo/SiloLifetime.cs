@@ -10,7 +10,7 @@ namespace Conclave.Silo;
 
 /// <summary>A silo's way into service and out of it: offer slots, take the map, start the engine, announce the rank; the reverse at the end.</summary>
 internal sealed partial class SiloLifetime(
-    IGrainFactory grains, ILocalSiloDetails silo, SiloOptions options, SiloExperts experts, Rank rank, ILogger<SiloLifetime> logger) : IHostedService
+    IGrainFactory grains, ILocalSiloDetails silo, SiloOptions options, ClusterExpertDispatch experts, Rank rank, ILogger<SiloLifetime> logger) : IHostedService
 {
     private readonly string _silo = silo.SiloAddress.ToParsableString();
 
@@ -20,7 +20,7 @@ internal sealed partial class SiloLifetime(
     {
         long started = Stopwatch.GetTimestamp();
         ClusterView view = await Map.Join(new SiloOffer { Silo = _silo, Slots = options.Slots });
-        experts.Use(view.Map);
+        experts.Use(view);
         rank.Start();
         await Map.RankReady(_silo);
         LogServing(options.ModelName, silo.SiloAddress, view.Map.Version, view.Map.SlotKeys.Length, KernelSet.Best.Tier, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);

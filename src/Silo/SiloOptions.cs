@@ -1,4 +1,5 @@
 using Conclave.Engine;
+using Conclave.Grains;
 
 namespace Conclave.Silo;
 
@@ -26,6 +27,9 @@ public sealed record SiloOptions
     /// <summary>Limits of the rank's engine.</summary>
     public EngineOptions Engine { get; init; } = new();
 
+    /// <summary>How the rank reaches its experts.</summary>
+    public DispatchOptions Dispatch { get; init; } = new();
+
     /// <summary>The model's name in the cluster: the directory's.</summary>
     public string ModelName => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(ModelDirectory)));
 
@@ -39,6 +43,7 @@ public sealed record SiloOptions
         Check(Slots is >= 0 and <= 4096, "--slots", "0 to 4096", Slots);
         Check(Engine.MaxBatch is >= 1 and <= 4096, "--max-batch", "1 to 4096", Engine.MaxBatch);
         Check(Engine.MaxStepRows >= Engine.MaxBatch, "rows of a step", $"at least --max-batch ({Engine.MaxBatch})", Engine.MaxStepRows);
+        Dispatch.Validate();
         Check(Engine.KvMemorySizeBytes > 0, "--kv-memory", "more than 0", Engine.KvMemorySizeBytes);
     }
 

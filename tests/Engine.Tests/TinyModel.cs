@@ -23,7 +23,7 @@ internal sealed class TinyModel : IDisposable
             where config.IsMoeLayer(layer)
             from expert in Enumerable.Range(0, config.RoutedExpertCount)
             select (layer, expert);
-        Dispatch = new FlakyDispatch(new LocalExpertDispatch(config, [new ExpertShard(_checkpoint, experts)], _workers));
+        Dispatch = new FlakyDispatch(new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(_checkpoint, experts)]), _workers));
         Transformer = new Transformer(_checkpoint, Dispatch, _workers, MaxRows);
 
         using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(directory, "case.json")));

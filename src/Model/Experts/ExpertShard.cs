@@ -29,6 +29,46 @@ public sealed class ExpertShard
         from expert in Enumerable.Range(0, config.RoutedExpertCount)
         select (layer, expert);
 
+    /// <summary>
+    /// Reads one byte of every page that the weights of a pair lie in, so that the first step that needs them does not wait for the disk. Returns their size in bytes.
+    /// </summary>
+    public long Touch(int layer, int expert)
+    {
+        var weights = _weights[(layer, expert)];
+        return weights.Gate.Touch() + weights.Up.Touch() + weights.Down.Touch();
+    }
+
     /// <summary>Weights of a pair that is held.</summary>
     internal MlpWeights Weights(int layer, int expert) => _weights[(layer, expert)];
+}
+
+/// <summary>The experts at hand in one process, from any number of shards; immutable.</summary>
+public sealed class ExpertTable
+{
+    private readonly MlpWeights[][] _weights;
+
+    /// <summary>Joins <paramref name="shards"/>; several may hold the same expert.</summary>
+    public ExpertTable(ModelConfig config, IEnumerable<ExpertShard> shards)
+    {
+        _weights = new MlpWeights[config.LayerCount + config.NextTokenPredictLayers][];
+        for (var layer = 0; layer < _weights.Length; layer++)
+            _weights[layer] = new MlpWeights[config.RoutedExpertCount];
+        foreach (var shard in shards)
+        {
+            foreach (var (layer, expert) in shard.Experts)
+                _weights[layer][expert] = shard.Weights(layer, expert);
+        }
+
+        HoldsAll = ExpertShard.AllOf(config).All(pair => Holds(pair.Layer, pair.Expert));
+    }
+
+    /// <summary>Whether no expert of the model is missing.</summary>
+    public bool HoldsAll { get; }
+
+    /// <summary>Whether the weights of the pair are here.</summary>
+    public bool Holds(int layer, int expert) =>
+        (uint)layer < (uint)_weights.Length && (uint)expert < (uint)_weights[layer].Length && _weights[layer][expert].Width > 0;
+
+    /// <summary>Weights of the experts of <paramref name="layer"/>; those not held have width 0.</summary>
+    internal MlpWeights[] Layer(int layer) => _weights[layer];
 }

@@ -18,8 +18,11 @@ public unsafe struct RoutedRows
     /// <summary>Normed layer input <c>[RowCount, HiddenSize]</c>.</summary>
     public float* Input;
 
-    /// <summary>Chosen experts <c>[RowCount, k]</c>, ascending within a row.</summary>
+    /// <summary>Chosen experts <c>[RowCount, k]</c>, ascending within a row; negative ones are not wanted.</summary>
     public int* ExpertIds;
+
+    /// <summary>The row of <see cref="Input"/> that each of <see cref="ExpertIds"/> takes; null where it is its own row, as for whole tokens.</summary>
+    public int* InputRows;
 
     /// <summary>Expert outputs <c>[RowCount, k, HiddenSize]</c>, unweighted, in the order of <see cref="ExpertIds"/>.</summary>
     public float* Output;

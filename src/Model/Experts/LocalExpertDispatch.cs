@@ -7,7 +7,6 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
 {
     private const int OutputsPerItem = 64;
     private readonly ModelConfig _config;
-    private readonly MlpWeights[][] _weights;
     private readonly Compute _compute;
     private readonly int[] _firstPair;
     private readonly int[] _active;
@@ -18,23 +17,18 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
     private float* _gate;
     private float* _up;
 
-    /// <summary>Evaluates experts of <paramref name="shards"/> on <paramref name="workers"/>.</summary>
-    public LocalExpertDispatch(ModelConfig config, IReadOnlyList<ExpertShard> shards, WorkerPool workers, KernelSet? kernels = null)
+    /// <summary>Evaluates experts of <paramref name="table"/> on <paramref name="workers"/>.</summary>
+    public LocalExpertDispatch(ModelConfig config, ExpertTable table, WorkerPool workers, KernelSet? kernels = null)
     {
         _config = config;
-        _weights = new MlpWeights[config.LayerCount + config.NextTokenPredictLayers][];
-        for (var layer = 0; layer < _weights.Length; layer++)
-            _weights[layer] = new MlpWeights[config.RoutedExpertCount];
-        foreach (var shard in shards)
-        {
-            foreach (var (layer, expert) in shard.Experts)
-                _weights[layer][expert] = shard.Weights(layer, expert);
-        }
-
+        Table = table;
         _firstPair = new int[config.RoutedExpertCount + 1];
         _active = new int[config.RoutedExpertCount];
         _compute = new Compute(workers, kernels ?? KernelSet.Best, Kernels.Linear.PanelFloats(Math.Max(config.HiddenSize, config.MoeIntermediateSize)));
     }
+
+    /// <summary>The experts at hand; may be replaced between two calls.</summary>
+    public ExpertTable Table { get; set; }
 
     /// <inheritdoc/>
     public int BeginStep(int rowCount, int layerCount) => 1;
@@ -52,15 +46,15 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
     }
 
     /// <inheritdoc/>
-    /// <exception cref="InvalidOperationException">An expert was chosen that no shard holds.</exception>
+    /// <exception cref="InvalidOperationException">An expert was chosen that is not held.</exception>
     public void Complete(int layer, in RoutedRows rows)
     {
         var pairCount = rows.RowCount * rows.ExpertsPerToken;
         Reserve(pairCount);
         var activeCount = GroupByExpert(layer, rows, pairCount);
-        var gateUp = new GateUpLoop { Owner = this, Weights = _weights[layer], Rows = rows };
+        var gateUp = new GateUpLoop { Owner = this, Weights = Table.Layer(layer), Rows = rows };
         _compute.Workers.Run(ref gateUp, activeCount * ItemsFor(_config.MoeIntermediateSize), 1);
-        var down = new DownLoop { Owner = this, Weights = _weights[layer], Rows = rows };
+        var down = new DownLoop { Owner = this, Weights = Table.Layer(layer), Rows = rows };
         _compute.Workers.Run(ref down, activeCount * ItemsFor(_config.HiddenSize), 1);
     }
 
@@ -82,7 +76,7 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
             var expert = rows.ExpertIds[pair];
             if (expert < 0)
                 continue;
-            if (_weights[layer][expert].Width == 0)
+            if (!Table.Holds(layer, expert))
                 ThrowNotHeld(layer, expert);
             _firstPair[expert + 1]++;
         }
@@ -102,7 +96,7 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
                 continue;
             var place = _firstPair[expert]++;
             _pairs[place] = pair;
-            _rows[place] = pair / rows.ExpertsPerToken;
+            _rows[place] = rows.InputRows == null ? pair / rows.ExpertsPerToken : rows.InputRows[pair];
         }
 
         // Filling moved every start to the next expert's.
@@ -113,7 +107,7 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
     }
 
     private static void ThrowNotHeld(int layer, int expert) =>
-        throw new InvalidOperationException($"Expert {expert} of layer {layer} was chosen, but no shard here holds it.");
+        throw new InvalidOperationException($"Expert {expert} of layer {layer} was chosen, but is not held here.");
 
     private void Reserve(int pairCount)
     {

@@ -18,7 +18,7 @@ internal sealed unsafe class TestModel : IDisposable
         _workers = new WorkerPool(threads);
         var experts = ExpertShard.AllOf(Config).ToList();
         var parts = Enumerable.Range(0, shards).Select(i => new ExpertShard(Checkpoint, experts.Where((_, n) => n % shards == i))).ToList();
-        _dispatch = new LocalExpertDispatch(Config, parts, _workers, kernels);
+        _dispatch = new LocalExpertDispatch(Config, new ExpertTable(Config, parts), _workers, kernels);
         Dispatch = microBatches == 1 ? _dispatch : new TwoMicroBatches(_dispatch, Config);
         Transformer = new Transformer(Checkpoint, Dispatch, _workers, maxRows, kernels);
         Batch = new StepBatch(Config, maxRows, maxRows);
