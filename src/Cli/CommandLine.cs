@@ -39,6 +39,8 @@ internal static class CommandLine
     private static RootCommand Root() => new("Serves DeepSeek-V3-family models from a cluster.")
     {
         ServeCommand.Create(),
+        StatusCommand.Create(),
+        DrainCommand.Create(),
         ClusterCommands.Create(),
         ChatCommand.Create(),
         GenerateCommand.Create(),

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -140,6 +141,15 @@ internal sealed class LocalClusterDirectory(string path)
         System.IO.File.WriteAllBytes(next, JsonSerializer.SerializeToUtf8Bytes(state, Json));
         System.IO.File.Move(next, StatePath, overwrite: true);
     }
+
+    /// <summary>How clients find the cluster.</summary>
+    public Membership Membership(LocalClusterState state) => new()
+    {
+        ClusterId = state.ClusterId,
+        ServiceId = ClusterOptions.DefaultPrefix,
+        RedisConnection = state.Plan.UseRedis ? ClusterOptions.RedisConnection($"127.0.0.1:{state.RedisPort}", System.IO.File.ReadAllText(RedisPasswordPath), tls: false) : null,
+        Primary = state.Plan.UseRedis ? null : new IPEndPoint(IPAddress.Loopback, state.PrimaryGatewayPort),
+    };
 
     /// <summary>A lock that goes with the process that holds it.</summary>
     /// <exception cref="InvalidOperationException">Another process holds it.</exception>
