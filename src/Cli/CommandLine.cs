@@ -42,6 +42,7 @@ internal static class CommandLine
         StatusCommand.Create(),
         DrainCommand.Create(),
         ClusterCommands.Create(),
+        ChaosCommand.Create(),
         ChatCommand.Create(),
         GenerateCommand.Create(),
         EvalCommand.Create(),

@@ -8,7 +8,7 @@ namespace Conclave.Cli.Chaos;
 internal sealed class LoadRunner(IReadOnlyList<ChaosCase> cases, IReadOnlyList<Answer> expected, Func<IReadOnlyList<Member>> gateways) : IDisposable
 {
     private const int MaxTries = 5;
-    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100), DeathLimit = TimeSpan.FromSeconds(1);
 
     private readonly LoadClient _client = new();
     private readonly ConcurrentQueue<Exchange> _exchanges = new();
@@ -57,13 +57,16 @@ internal sealed class LoadRunner(IReadOnlyList<ChaosCase> cases, IReadOnlyList<A
             {
                 return await _client.Run(LocalCluster.Address(gateway), @case, CancellationToken.None);
             }
-            catch (Exception e) when (e is HttpRequestException { StatusCode: null } or IOException && !gateway.IsAlive && attempt < MaxTries)
-            {
-                Interlocked.Increment(ref _retries);
-                await Task.Delay(RetryPause);
-            }
             catch (Exception e) when (e is HttpRequestException or IOException or TimeoutException or System.Text.Json.JsonException)
             {
+                // The connection of a killed process may break a moment before the process is gone.
+                bool broke = e is HttpRequestException { StatusCode: null } or IOException;
+                if (broke && attempt < MaxTries && await gateway.Process.WaitForExit(DeathLimit))
+                {
+                    Interlocked.Increment(ref _retries);
+                    continue;
+                }
+
                 _errors.Enqueue($"request {@case.Number} through {gateway.Name} after {Stopwatch.GetElapsedTime(began).TotalSeconds:F1} s: {e.Message.ReplaceLineEndings(" ")}");
                 // A cluster that refuses everything is not to be asked thousands of times a second.
                 await Task.Delay(RetryPause);

@@ -11,7 +11,7 @@ internal static class ClusterUpCommand
     private static readonly Option<int> Gateways = new("--gateways") { Description = "Gateways, each a process", DefaultValueFactory = _ => 1 };
     private static readonly Option<int> Port = new("--port") { Description = "HTTP port of the first gateway on 127.0.0.1, gRPC is the one after (0: free ones)", DefaultValueFactory = _ => 8080 };
     private static readonly Option<bool> NoRedis = new("--no-redis") { Description = "Keep membership in the first silo instead of a redis-server; the cluster then ends with that silo" };
-    private static readonly LocalSiloOptions SiloOptions = new();
+    private static readonly LocalSiloOptions SiloOptions = new(defaultReplicas: 1);
 
     public static Command Create(LocalClusterOptions local)
     {

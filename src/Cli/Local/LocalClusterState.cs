@@ -178,6 +178,13 @@ internal sealed class LocalClusterDirectory(string path)
         writer.Write(text);
     }
 
+    /// <summary>Copies the logs to a directory that stays.</summary>
+    public void CopyLogs(string path)
+    {
+        Directory.CreateDirectory(path);
+        foreach (string log in Directory.GetFiles(Path, "*.log")) System.IO.File.Copy(log, System.IO.Path.Combine(path, System.IO.Path.GetFileName(log)), overwrite: true);
+    }
+
     public void Delete()
     {
         if (Directory.Exists(Path)) Directory.Delete(Path, recursive: true);
