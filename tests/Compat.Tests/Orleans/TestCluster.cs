@@ -12,8 +12,6 @@ namespace Conclave.Compat.Tests.Orleans;
 /// <summary>A cluster of silos in this process, and a client of it.</summary>
 internal sealed class TestCluster : IAsyncDisposable
 {
-    private static int LastPort = 20000;
-
     private readonly List<IHost> _silos = [];
     private readonly List<int> _gateways = [];
     private readonly Action<ISiloBuilder>? _configure;
@@ -24,7 +22,7 @@ internal sealed class TestCluster : IAsyncDisposable
     private TestCluster(Action<ISiloBuilder>? configure, TimeSpan? responseTimeout)
     {
         (_configure, _responseTimeout) = (configure, responseTimeout);
-        _primary = new IPEndPoint(IPAddress.Loopback, Interlocked.Increment(ref LastPort));
+        _primary = new IPEndPoint(IPAddress.Loopback, Ports.Free());
     }
 
     public IReadOnlyList<IHost> Silos => _silos;
@@ -57,14 +55,15 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public async Task AddSiloAsync()
     {
-        int port = _silos.Count == 0 ? _primary.Port : Interlocked.Increment(ref LastPort);
-        int gateway = Interlocked.Increment(ref LastPort);
+        int port = _silos.Count == 0 ? _primary.Port : Ports.Free();
+        int gateway = Ports.Free();
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
         builder.UseOrleans(silo =>
         {
             silo.UseLocalhostClustering(port, gateway, _primary);
             silo.AddMemoryGrainStorage("store");
+            silo.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
             if (_responseTimeout is { } timeout) silo.Configure<SiloMessagingOptions>(o => o.ResponseTimeout = timeout);
             _configure?.Invoke(silo);
         });
@@ -78,7 +77,8 @@ internal sealed class TestCluster : IAsyncDisposable
     {
         await _client!.StopAsync();
         _client.Dispose();
-        foreach (IHost silo in _silos)
+        // The primary silo last: it has the membership table.
+        foreach (IHost silo in Enumerable.Reverse(_silos))
         {
             await silo.StopAsync();
             silo.Dispose();
@@ -94,4 +94,28 @@ internal sealed class TestCluster : IAsyncDisposable
         }
         Assert.Fail($"Not in time: {what}");
     }
+}
+
+/// <summary>Ports of this machine that nobody listens at.</summary>
+internal static class Ports
+{
+    public static int Free()
+    {
+        using var listener = new System.Net.Sockets.TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
+
+/// <summary>Silos that die in the tests' process must not take it along.</summary>
+internal sealed class FatalErrors : IFatalErrorHandler
+{
+    private readonly TaskCompletionSource<string?> _reason = new();
+
+    /// <summary>Why the silo would have ended its process.</summary>
+    public Task<string?> Reason => _reason.Task;
+
+    public bool IsUnexpected(Exception exception) => true;
+
+    public void OnFatalException(object? sender, string? context, Exception? exception) => _reason.TrySetResult(context);
 }

@@ -27,6 +27,21 @@ public class ClusterMembershipOptions
     /// <summary>Suspicions that make a silo dead.</summary>
     public int NumVotesForDeathDeclaration { get; set; } = 2;
 
+    /// <summary>How long a suspicion counts.</summary>
+    public TimeSpan DeathVoteExpirationTimeout { get; set; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>How often the membership is read again, should word of a change be lost.</summary>
+    public TimeSpan TableRefreshTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How often a silo notes in the table that it lives.</summary>
+    public TimeSpan IAmAliveTablePublishTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Notes that a silo may miss before it no longer counts when votes do.</summary>
+    public int NumMissedTableIAmAliveLimit { get; set; } = 3;
+
+    /// <summary>How long the record of a dead silo is kept.</summary>
+    public TimeSpan DefunctSiloExpiration { get; set; } = TimeSpan.FromDays(7);
+
     /// <summary>How long a silo tries to join.</summary>
     public TimeSpan MaxJoinAttemptTime { get; set; } = TimeSpan.FromMinutes(5);
 }
@@ -87,6 +102,13 @@ public class SiloOptions
 {
     /// <summary>The silo's name; made up if empty.</summary>
     public string? SiloName { get; set; }
+}
+
+/// <summary>Where a client finds silos.</summary>
+public class GatewayOptions
+{
+    /// <summary>How often the client looks for gateways.</summary>
+    public TimeSpan GatewayListRefreshPeriod { get; set; } = TimeSpan.FromMinutes(1);
 }
 
 /// <summary>When idle activations end.</summary>

@@ -59,6 +59,13 @@ public static class ClientBuilderExtensions
         return builder;
     }
 
+    /// <summary>Asks, after each failed attempt of the client to connect at its start, whether to try again. Without it the first failure ends the start.</summary>
+    public static IClientBuilder UseConnectionRetryFilter(this IClientBuilder builder, Func<Exception, CancellationToken, Task<bool>> connectionRetryFilter)
+    {
+        builder.Services.AddSingleton<IClientConnectionRetryFilter>(new FunctionRetryFilter(connectionRetryFilter));
+        return builder;
+    }
+
     /// <summary>Talks to the silo with this gateway port.</summary>
     public static IClientBuilder UseLocalhostClustering(this IClientBuilder builder, int gatewayPort = EndpointOptions.DEFAULT_GATEWAY_PORT, string serviceId = "dev", string clusterId = "dev") =>
         builder.UseLocalhostClustering([gatewayPort], serviceId, clusterId);

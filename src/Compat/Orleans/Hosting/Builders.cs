@@ -41,6 +41,7 @@ internal sealed class SiloBuilder : ISiloBuilder
         services.AddSingleton<GrainCatalog>();
         services.AddSingleton<LocalSiloDetails>();
         services.AddSingleton<ILocalSiloDetails>(provider => provider.GetRequiredService<LocalSiloDetails>());
+        services.TryAddSingleton<IFatalErrorHandler, FatalErrorHandler>();
         services.AddSingleton<SiloRuntime>();
         services.AddSingleton<IClusterMembershipService, ClusterMembershipService>();
         services.AddSingleton<IGrainFactory>(provider => provider.GetRequiredService<SiloRuntime>().Factory);

@@ -50,21 +50,19 @@ public static class OrleansClientGenericHostExtensions
 /// <summary>Clustering of silos over Redis.</summary>
 public static class RedisClusteringISiloBuilderExtensions
 {
-    /// <summary>Not available in the embedded stack.</summary>
-    /// <exception cref="OrleansConfigurationException">Always.</exception>
-    public static ISiloBuilder UseRedisClustering(this ISiloBuilder builder, string redisConnectionString) => throw RedisClustering.Unsupported();
+    /// <summary>Keeps the membership in Redis, apart for each service and cluster id.</summary>
+    /// <param name="builder">The silo.</param>
+    /// <param name="redisConnectionString">In the notation of StackExchange.Redis: "host:port,password=...,ssl=true".</param>
+    public static ISiloBuilder UseRedisClustering(this ISiloBuilder builder, string redisConnectionString) =>
+        builder.Configure<ClusteringOptions>(options => options.Redis = redisConnectionString);
 }
 
 /// <summary>Clustering of clients over Redis.</summary>
 public static class RedisClusteringIClientBuilderExtensions
 {
-    /// <summary>Not available in the embedded stack.</summary>
-    /// <exception cref="OrleansConfigurationException">Always.</exception>
-    public static IClientBuilder UseRedisClustering(this IClientBuilder builder, string redisConnectionString) => throw RedisClustering.Unsupported();
-}
-
-internal static class RedisClustering
-{
-    public static OrleansConfigurationException Unsupported() =>
-        new("Clustering over Redis is not supported by the embedded stack yet; use UseLocalhostClustering, or build with -p:Stack=Orleans.");
+    /// <summary>Finds silos by the membership in Redis.</summary>
+    /// <param name="builder">The client.</param>
+    /// <param name="redisConnectionString">In the notation of StackExchange.Redis: "host:port,password=...,ssl=true".</param>
+    public static IClientBuilder UseRedisClustering(this IClientBuilder builder, string redisConnectionString) =>
+        builder.Configure<ClusteringOptions>(options => options.Redis = redisConnectionString);
 }

@@ -1,5 +1,7 @@
 using System.Net;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Runtime;
@@ -9,7 +11,7 @@ namespace Orleans.Hosting;
 /// <summary>How the members of the cluster find each other.</summary>
 internal sealed class ClusteringOptions
 {
-    /// <summary>Whether a clustering was chosen.</summary>
+    /// <summary>Whether the cluster is on one machine, around a primary silo.</summary>
     public bool IsLocalhost { get; set; }
 
     /// <summary>The silo that the others gather around; null for the silo itself.</summary>
@@ -18,44 +20,49 @@ internal sealed class ClusteringOptions
     /// <summary>Of a client: ports of the silos that it may talk to.</summary>
     public List<int> GatewayPorts { get; set; } = [];
 
-    public void Check()
+    /// <summary>Where the membership is kept in Redis, in the notation of StackExchange.Redis.</summary>
+    public string? Redis { get; set; }
+
+    /// <exception cref="OrleansConfigurationException">No clustering was chosen, or an identity is missing.</exception>
+    public void Check(ClusterOptions cluster)
     {
-        if (!IsLocalhost) throw new OrleansConfigurationException("No clustering is configured; call UseLocalhostClustering on the builder.");
+        if (!IsLocalhost && Redis is null) throw new OrleansConfigurationException("No clustering is configured; call UseLocalhostClustering or UseRedisClustering on the builder.");
+        if (string.IsNullOrWhiteSpace(cluster.ClusterId)) throw new OrleansConfigurationException("ClusterOptions.ClusterId is empty.");
+        if (string.IsNullOrWhiteSpace(cluster.ServiceId)) throw new OrleansConfigurationException("ClusterOptions.ServiceId is empty.");
     }
 }
 
 /// <summary>Starts and stops the silo with its host.</summary>
-internal sealed class SiloHostedService(SiloRuntime silo, ILocalSiloDetails details, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, IOptions<EndpointOptions> endpoints) : IHostedService
+internal sealed class SiloHostedService(SiloRuntime silo, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, ILogger<RedisMembershipTable> logger) : IHostedService
 {
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        clustering.Value.Check();
-        ArgumentException.ThrowIfNullOrWhiteSpace(cluster.Value.ClusterId, "ClusterOptions.ClusterId");
-        ArgumentException.ThrowIfNullOrWhiteSpace(cluster.Value.ServiceId, "ClusterOptions.ServiceId");
-        IPEndPoint primary = clustering.Value.Primary ?? silo.Address.Endpoint;
-        ClusterState state = InProcessNetwork.ClusterOf(cluster.Value.ClusterId, cluster.Value.ServiceId, primary);
-        silo.Join(state, details.Name, endpoints.Value.GatewayPort);
-        return Task.CompletedTask;
+        ClusteringOptions options = clustering.Value;
+        options.Check(cluster.Value);
+        MembershipTable table = options.Redis is { } redis
+            ? new RedisMembershipTable(redis, cluster.Value.ServiceId, cluster.Value.ClusterId, logger)
+            : new LocalhostMembershipTable(silo, options.Primary ?? silo.Address.Endpoint);
+        return silo.JoinAsync(table, cancellationToken);
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => silo.LeaveAsync(cancellationToken);
 }
 
 /// <summary>Starts and stops the client with its host.</summary>
-internal sealed class ClientHostedService(ClientRuntime client, IOptions<ClusteringOptions> clustering) : IHostedService
+internal sealed class ClientHostedService(
+    ClientRuntime client, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, IServiceProvider services, ILogger<RedisMembershipTable> logger) : IHostedService
 {
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        clustering.Value.Check();
-        client.Connect();
-        return Task.CompletedTask;
+        ClusteringOptions options = clustering.Value;
+        options.Check(cluster.Value);
+        IGatewayList gateways = options.Redis is { } redis
+            ? new TableGatewayList(new RedisMembershipTable(redis, cluster.Value.ServiceId, cluster.Value.ClusterId, logger))
+            : new StaticGatewayList(options.GatewayPorts);
+        return client.ConnectAsync(gateways, services.GetService<IClientConnectionRetryFilter>(), cancellationToken);
     }
 
-    public Task StopAsync(CancellationToken cancellationToken)
-    {
-        client.Disconnect();
-        return Task.CompletedTask;
-    }
+    public Task StopAsync(CancellationToken cancellationToken) => client.DisconnectAsync();
 }
 
 /// <inheritdoc cref="IClusterClient"/>

@@ -33,16 +33,17 @@ public readonly struct ActivationId(Guid key) : IEquatable<ActivationId>
 }
 
 /// <summary>Where an activation of a grain lives.</summary>
+[GenerateSerializer, Immutable]
 public sealed class GrainAddress : IEquatable<GrainAddress>
 {
     /// <summary>The grain.</summary>
-    public GrainId GrainId { get; init; }
+    [Id(0)] public GrainId GrainId { get; init; }
 
     /// <summary>The activation.</summary>
-    public ActivationId ActivationId { get; init; }
+    [Id(1)] public ActivationId ActivationId { get; init; }
 
     /// <summary>The silo that holds the activation.</summary>
-    public SiloAddress? SiloAddress { get; init; }
+    [Id(2)] public SiloAddress? SiloAddress { get; init; }
 
     /// <inheritdoc/>
     public bool Equals(GrainAddress? other) =>

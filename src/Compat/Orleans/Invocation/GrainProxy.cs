@@ -11,11 +11,14 @@ internal class GrainProxy : DispatchProxy, IAddressable
 
     public GrainId GrainId { get; private set; }
 
-    public static object Create(RuntimeClient runtime, GrainInterface grainInterface, GrainId grainId)
+    /// <summary>Of a reference to a silo's runtime instead of a grain: that silo.</summary>
+    public SiloAddress? Silo { get; private set; }
+
+    public static object Create(RuntimeClient runtime, GrainInterface grainInterface, GrainId grainId, SiloAddress? silo = null)
     {
         object created = Create(grainInterface.Type, typeof(GrainProxy));
         var proxy = (GrainProxy)created;
-        (proxy.Runtime, proxy.Interface, proxy.GrainId) = (runtime, grainInterface, grainId);
+        (proxy.Runtime, proxy.Interface, proxy.GrainId, proxy.Silo) = (runtime, grainInterface, grainId, silo);
         return created;
     }
 

@@ -14,6 +14,9 @@ internal abstract class PendingCall
     /// <summary>The silo that was asked; null while that is being found out.</summary>
     public SiloAddress? TargetSilo { get; set; }
 
+    /// <summary>The connection that the request left by; the call fails when it breaks.</summary>
+    public Connection? Connection { get; set; }
+
     /// <summary>Timestamp at which the call times out.</summary>
     public long Deadline { get; set; }
 

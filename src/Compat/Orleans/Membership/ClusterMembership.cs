@@ -110,3 +110,17 @@ public interface ILocalSiloDetails
     /// <summary>Where clients reach this silo.</summary>
     SiloAddress GatewayAddress { get; }
 }
+
+/// <summary>The membership as services of a silo see it.</summary>
+internal sealed class ClusterMembershipService(SiloRuntime silo) : IClusterMembershipService
+{
+    public ClusterMembershipSnapshot CurrentSnapshot => silo.Membership.Current;
+
+    public IAsyncEnumerable<ClusterMembershipSnapshot> MembershipUpdates => silo.Membership.Updates();
+
+    // Both leave the scheduler of the grain that may call them: what a change sets off must not wait for its turns.
+    public ValueTask Refresh(MembershipVersion minimumVersion = default, CancellationToken cancellationToken = default) =>
+        new(Task.Run(() => silo.Membership.RefreshAsync(Math.Max(minimumVersion.Value, 0), cancellationToken), cancellationToken));
+
+    public Task<bool> TryKill(SiloAddress siloAddress) => Task.Run(() => silo.Membership.TryKillAsync(siloAddress));
+}

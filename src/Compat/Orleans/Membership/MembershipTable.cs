@@ -1,92 +1,81 @@
-using System.Collections.Immutable;
-using System.Runtime.CompilerServices;
-
 namespace Orleans.Runtime;
 
-/// <summary>The membership of a cluster whose silos share this process.</summary>
-internal sealed class MembershipTable
+/// <summary>
+/// Where the membership of a cluster is kept. A row is written together with the table's version, and only if that version is still
+/// the one that the writer has read: all changes lie in one order, and every verdict is made in knowledge of the others.
+/// </summary>
+internal abstract class MembershipTable : IAsyncDisposable
+{
+    /// <summary>Raised when the table can be reached again after it could not.</summary>
+    public event Action? Restored;
+
+    public abstract Task<MembershipData> ReadAsync(CancellationToken token);
+
+    /// <summary>Writes a row if the table is at the expected version, and raises it to the next one; otherwise false.</summary>
+    public abstract Task<bool> TryWriteAsync(long expectedVersion, long nextVersion, MembershipRow row, CancellationToken token);
+
+    /// <summary>Whether the table is gone for good, so that nobody need be told of leaving.</summary>
+    public virtual bool IsGone(MembershipData data) => false;
+
+    /// <summary>Notes that a silo lives. The version stays as it is.</summary>
+    public abstract Task NoteAliveAsync(SiloAddress silo, DateTimeOffset at, CancellationToken token);
+
+    /// <summary>Deletes rows of silos that died before a point in time.</summary>
+    public abstract Task PruneAsync(DateTimeOffset before, CancellationToken token);
+
+    public virtual ValueTask DisposeAsync() => default;
+
+    protected void RaiseRestored() => Restored?.Invoke();
+}
+
+/// <summary>The table in the memory of the primary silo.</summary>
+internal sealed class MemoryMembershipTable
 {
     private readonly Lock _gate = new();
-    private Version _latest = new(new ClusterMembershipSnapshot(ImmutableDictionary<SiloAddress, ClusterMember>.Empty, new MembershipVersion(0)));
+    private MembershipData _data = MembershipData.Empty;
 
-    /// <summary>Raised after each change of a member.</summary>
-    public event Action<ClusterMember>? Changed;
-
-    public ClusterMembershipSnapshot Current => Volatile.Read(ref _latest).Snapshot;
-
-    /// <summary>Changes a member; false if it is dead already, which is final.</summary>
-    public bool Set(SiloAddress silo, SiloStatus status, string name)
+    public MembershipData Read()
     {
-        var member = new ClusterMember(silo, status, name);
-        Version previous;
+        lock (_gate) return _data;
+    }
+
+    public bool TryWrite(long expectedVersion, long nextVersion, MembershipRow row)
+    {
         lock (_gate)
         {
-            previous = _latest;
-            ClusterMembershipSnapshot old = previous.Snapshot;
-            if (old.Members.TryGetValue(silo, out ClusterMember? known) && (known.Status == SiloStatus.Dead || known.Equals(member))) return false;
-            _latest = new Version(new ClusterMembershipSnapshot(old.Members.SetItem(silo, member), new MembershipVersion(old.Version.Value + 1)));
-        }
-        previous.Next.SetResult();
-        Changed?.Invoke(member);
-        return true;
-    }
-
-    public async IAsyncEnumerable<ClusterMembershipSnapshot> Updates([EnumeratorCancellation] CancellationToken token = default)
-    {
-        while (true)
-        {
-            Version version = Volatile.Read(ref _latest);
-            yield return version.Snapshot;
-            await version.Next.Task.WaitAsync(token);
+            if (_data.Version != expectedVersion) return false;
+            _data = _data.With(row, nextVersion);
+            return true;
         }
     }
 
-    private sealed class Version(ClusterMembershipSnapshot snapshot)
+    public void NoteAlive(SiloAddress silo, DateTimeOffset at)
     {
-        public ClusterMembershipSnapshot Snapshot { get; } = snapshot;
+        lock (_gate)
+            if (_data.Find(silo) is { } row) _data = _data.With(row with { AliveAt = at }, _data.Version);
+    }
 
-        /// <summary>Completes when there is a newer version.</summary>
-        public TaskCompletionSource Next { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public void Prune(DateTimeOffset before)
+    {
+        lock (_gate) _data = _data with { Rows = [.. _data.Rows.Where(row => row.Status != SiloStatus.Dead || row.Since >= before)] };
     }
 }
 
-/// <summary>The membership as services of a silo see it.</summary>
-internal sealed class ClusterMembershipService(SiloRuntime silo) : IClusterMembershipService
+/// <summary>The table of a cluster on one machine: the primary silo has it, the others ask that one.</summary>
+internal sealed class LocalhostMembershipTable(SiloRuntime silo, System.Net.IPEndPoint primary) : MembershipTable
 {
-    public ClusterMembershipSnapshot CurrentSnapshot => silo.Cluster.Membership.Current;
+    // The primary may be started again, so no generation is asked for.
+    private readonly ISiloControl _primary = silo.Control(primary.Equals(silo.Address.Endpoint) ? silo.Address : SiloAddress.New(primary, 0));
 
-    public IAsyncEnumerable<ClusterMembershipSnapshot> MembershipUpdates => silo.Cluster.Membership.Updates();
+    public override bool IsGone(MembershipData data) =>
+        data.Rows.Any(row => row.Silo.Endpoint.Equals(primary)) && data.Rows.All(row => !row.Silo.Endpoint.Equals(primary) || row.Status == SiloStatus.Dead);
 
-    public ValueTask Refresh(MembershipVersion minimumVersion = default, CancellationToken cancellationToken = default) => default;
+    public override Task<MembershipData> ReadAsync(CancellationToken token) => _primary.ReadTable().WaitAsync(token);
 
-    public Task<bool> TryKill(SiloAddress siloAddress)
-    {
-        MembershipTable membership = silo.Cluster.Membership;
-        string name = membership.Current.Members.TryGetValue(siloAddress, out ClusterMember? member) ? member.Name : siloAddress.ToString();
-        membership.Set(siloAddress, SiloStatus.Dead, name);
-        return Task.FromResult(membership.Current.GetSiloStatus(siloAddress) == SiloStatus.Dead);
-    }
-}
+    public override Task<bool> TryWriteAsync(long expectedVersion, long nextVersion, MembershipRow row, CancellationToken token) =>
+        _primary.WriteTable(expectedVersion, nextVersion, row).WaitAsync(token);
 
-/// <inheritdoc cref="ILocalSiloDetails"/>
-internal sealed class LocalSiloDetails : ILocalSiloDetails
-{
-    public LocalSiloDetails(Microsoft.Extensions.Options.IOptions<Configuration.EndpointOptions> endpoints, Microsoft.Extensions.Options.IOptions<Configuration.ClusterOptions> cluster, Microsoft.Extensions.Options.IOptions<Configuration.SiloOptions> silo)
-    {
-        int generation = SiloAddress.AllocateNewGeneration();
-        ClusterId = cluster.Value.ClusterId;
-        SiloAddress = SiloAddress.New(endpoints.Value.AdvertisedIPAddress, endpoints.Value.SiloPort, generation);
-        GatewayAddress = SiloAddress.New(endpoints.Value.AdvertisedIPAddress, endpoints.Value.GatewayPort, generation);
-        Name = string.IsNullOrEmpty(silo.Value.SiloName) ? $"Silo_{SiloAddress}" : silo.Value.SiloName;
-    }
+    public override Task NoteAliveAsync(SiloAddress silo, DateTimeOffset at, CancellationToken token) => _primary.NoteAlive(silo, at).WaitAsync(token);
 
-    public string Name { get; }
-
-    public string ClusterId { get; }
-
-    public string DnsHostName => Environment.MachineName;
-
-    public SiloAddress SiloAddress { get; }
-
-    public SiloAddress GatewayAddress { get; }
+    public override Task PruneAsync(DateTimeOffset before, CancellationToken token) => _primary.PruneTable(before).WaitAsync(token);
 }

@@ -7,7 +7,15 @@ internal enum MessageKind : byte
     Request,
     Response,
     Cancel,
+
+    /// <summary>Brings the packed state of a grain.</summary>
     Migrate,
+
+    /// <summary>A request to the silo's runtime itself: see <see cref="ISiloControl"/>.</summary>
+    Control,
+
+    /// <summary>Tells a client which silos there are.</summary>
+    Members,
 }
 
 /// <summary>What a request does with its method.</summary>
@@ -36,8 +44,17 @@ internal sealed class Message
     /// <summary>Identifies the call at its sender; the response repeats it.</summary>
     public long CallId { get; set; }
 
-    /// <summary>Where the response goes: a silo or a client.</summary>
-    public SiloAddress Sender { get; set; } = SiloAddress.Zero;
+    /// <summary>The connection that the request came by and its response goes by; null for a call of this process.</summary>
+    public Connection? Origin { get; set; }
+
+    /// <summary>Of a request to a silo's runtime: that silo.</summary>
+    public SiloAddress? Silo { get; init; }
+
+    /// <summary>Whether placement picked the receiver for the new activation of a grain that was not active anywhere.</summary>
+    public bool IsPlaced { get; set; }
+
+    /// <summary>Of a response: the silo that answered, where the one that was asked had to pass the request on.</summary>
+    public SiloAddress? Location { get; init; }
 
     public GrainId Target { get; init; }
 
@@ -113,7 +130,7 @@ internal sealed class Message
 
     public Message Respond(object? result, Exception? failure)
     {
-        var response = new Message { Kind = MessageKind.Response, CallId = CallId, Sender = Sender, Request = this, Failure = failure };
+        var response = new Message { Kind = MessageKind.Response, CallId = CallId, Request = this, Failure = failure };
         response.SetResult(result);
         return response;
     }

@@ -12,13 +12,21 @@ internal sealed class PlacementService(SiloRuntime silo) : IPlacementContext
 
     public SiloStatus LocalSiloStatus => silo.Status;
 
-    public async ValueTask<SiloAddress> LocateAsync(Message request, bool placedHere)
+    /// <summary>The silo that a request for a grain goes to; notes in the request whether placement picked it.</summary>
+    public async ValueTask<SiloAddress> LocateAsync(Message request)
     {
         GrainAddress? address = await silo.Directory.LookupAsync(request.Target);
-        if (address?.SiloAddress is { } living && (!living.Equals(silo.Address) || silo.Status is SiloStatus.Active or SiloStatus.ShuttingDown)) return living;
-        if (placedHere && silo.Status == SiloStatus.Active) return silo.Address;
+        if (address?.SiloAddress is { } living)
+        {
+            if (!living.Equals(silo.Address) || silo.Status == SiloStatus.Active || silo.Holds(request.Target)) return living;
+            // An entry that outlived its activation on a silo that takes no more grains.
+            await silo.Directory.UnregisterAsync(address);
+        }
+        if (request.IsPlaced && silo.Status == SiloStatus.Active) return silo.Address;
         GrainInterfaceType interfaceType = request.Method is { } method ? GrainInterfaceType.Create(method.Owner.Name) : default;
-        return await PlaceAsync(request.Target, interfaceType, request.Context);
+        SiloAddress chosen = await PlaceAsync(request.Target, interfaceType, request.Context);
+        request.IsPlaced = !chosen.Equals(silo.Address);
+        return chosen;
     }
 
     /// <exception cref="OrleansException">No silo may hold the grain, or the director picked one that may not.</exception>
@@ -34,7 +42,7 @@ internal sealed class PlacementService(SiloRuntime silo) : IPlacementContext
 
     public SiloAddress[] GetCompatibleSilos(PlacementTarget target)
     {
-        SiloAddress[] silos = [.. silo.Cluster.Membership.Current.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.SiloAddress)];
+        SiloAddress[] silos = [.. silo.Membership.Current.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.SiloAddress)];
         return silos.Length > 0 ? silos : throw new SiloUnavailableException($"No active silo is left for grain {target.GrainIdentity}.");
     }
 }

@@ -74,23 +74,23 @@ internal sealed partial class Activation : IGrainContext
     /// <summary>Whether the activation is here and takes requests, as opposed to being on its way in or out.</summary>
     public bool IsValid => _stage == Stage.Valid;
 
-    /// <summary>Cancels a request by its sender; false if it is not here.</summary>
-    public bool Cancel(SiloAddress sender, long callId)
+    /// <summary>Cancels a request by where it came from; false if it is not here.</summary>
+    public bool Cancel(Connection? origin, long callId)
     {
         lock (_gate)
         {
-            Message? message = _executing.Concat(_waiting).FirstOrDefault(m => m.CallId == callId && m.Method is not null && m.Sender.Equals(sender));
+            Message? message = _executing.Concat(_waiting).FirstOrDefault(m => m.CallId == callId && m.Method is not null && ReferenceEquals(m.Origin, origin));
             if (message is null) return false;
-            message.IsCancelled = true;
-            if (message.Cancellation is not { } source) return true;
-            // The callbacks of the token are the grain's code, hence a turn.
-            _scheduler.Run(() =>
-            {
-                source.Cancel();
-                return Task.CompletedTask;
-            });
+            Cancel(message);
             return true;
         }
+    }
+
+    /// <summary>Cancels all requests that came by a connection.</summary>
+    public void CancelAll(Connection origin)
+    {
+        lock (_gate)
+            foreach (Message message in _executing.Concat(_waiting).Where(m => ReferenceEquals(m.Origin, origin))) Cancel(message);
     }
 
     /// <summary>Whether nobody has used the activation for the collection age.</summary>
@@ -123,6 +123,24 @@ internal sealed partial class Activation : IGrainContext
     public bool Equals(IGrainContext? other) => ReferenceEquals(this, other);
 
     public override string ToString() => Address.ToString();
+
+    private void Cancel(Message message)
+    {
+        message.IsCancelled = true;
+        // The callbacks of the token are the grain's code, hence a turn.
+        if (message.Cancellation is { } source)
+        {
+            _scheduler.Run(() =>
+            {
+                source.Cancel();
+                return Task.CompletedTask;
+            });
+        }
+        else if (message.Operation != Operation.Invoke)
+        {
+            _scheduler.Run(() => _streams.StopAsync(message.StreamId));
+        }
+    }
 
     private bool MayStart(Message message)
     {

@@ -2,83 +2,209 @@ using System.Net;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
-using Orleans.Hosting;
-using Orleans.Serialization;
 
 namespace Orleans.Runtime;
 
-/// <summary>A client of a cluster outside of its silos; it talks to one gateway at a time.</summary>
-internal sealed class ClientRuntime : RuntimeClient
+/// <summary>
+/// A client of a cluster outside of its silos. It is connected to all gateways that it knows; they tell it which silos come and go, and by
+/// which silo a grain's calls go without a detour.
+/// </summary>
+internal sealed partial class ClientRuntime : RuntimeClient
 {
-    private static int LastClient;
+    private readonly GatewayOptions _options;
+    private readonly ILogger _logger;
+    private readonly Gateways _gateways = new();
+    private readonly LocationCache _locations = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly SemaphoreSlim _connecting = new(1);
+    private IGatewayList? _list;
+    private volatile MembershipData _members = MembershipData.Empty;
 
-    private readonly ClusteringOptions _clustering;
-    private readonly ClusterOptions _cluster;
-    private SiloAddress? _gateway;
+    public ClientRuntime(
+        GrainCatalog catalog, IOptions<ClientMessagingOptions> messaging, IOptions<ClusterOptions> cluster, IOptions<GatewayOptions> options,
+        TimeProvider clock, ILogger<ClientRuntime> logger)
+        : base(SiloAddress.New(IPAddress.Loopback, 0, -Random.Shared.Next(1, int.MaxValue)), cluster.Value.ClusterId, catalog, messaging.Value, clock, logger) =>
+        (_options, _logger) = (options.Value, logger);
 
-    public ClientRuntime(GrainCatalog catalog, IOptions<ClientMessagingOptions> messaging, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, TimeProvider clock, ILogger<ClientRuntime> logger)
-        : base(SiloAddress.New(IPAddress.Loopback, 0, -Interlocked.Increment(ref LastClient)), catalog, messaging.Value, clock, logger) =>
-        (_clustering, _cluster) = (clustering.Value, cluster.Value);
-
-    public void Connect()
+    /// <summary>Connects to at least one gateway.</summary>
+    /// <exception cref="SiloUnavailableException">None can be reached.</exception>
+    public async Task ConnectAsync(IGatewayList list, IClientConnectionRetryFilter? retry, CancellationToken token)
     {
-        InProcessNetwork.Attach(Address, gatewayPort: 0, OnFrame);
-        InProcessNetwork.Detached += FailCallsTo;
-        if (FindGateway() is null)
+        _list = list;
+        while (true)
         {
-            Disconnect();
-            throw new SiloUnavailableException($"No silo of cluster \"{_cluster.ClusterId}\" listens at the gateway ports {string.Join(", ", _clustering.GatewayPorts)} in this process.");
+            try
+            {
+                await ConnectToAllAsync(token);
+                break;
+            }
+            catch (Exception e) when (!token.IsCancellationRequested)
+            {
+                if (retry is null || !await retry.ShouldRetryConnectionAttempt(e, token)) throw;
+            }
         }
+        _ = Task.Run(RefreshNowAndThenAsync, CancellationToken.None);
     }
 
-    public void Disconnect()
+    public async Task DisconnectAsync()
     {
-        InProcessNetwork.Detached -= FailCallsTo;
-        InProcessNetwork.Detach(Address);
-        FailAll(_ => new OrleansException("The client was stopped."));
+        Stop();
+        if (_list is IAsyncDisposable list) await list.DisposeAsync();
     }
 
     public override void Dispose()
     {
         base.Dispose();
-        Disconnect();
+        Stop();
     }
 
     protected override void Send(Message request)
     {
-        byte[] frame = MessageCodec.Write(request, Codecs);
-        for (int attempt = 0; attempt <= _clustering.GatewayPorts.Count; attempt++)
-        {
-            SiloAddress gateway = FindGateway() ?? throw new SiloUnavailableException("None of the known gateways can be reached.");
-            if (FindCall(request.CallId) is { } call) call.TargetSilo = gateway;
-            if (InProcessNetwork.TrySend(gateway, frame)) return;
-        }
-        throw new SiloUnavailableException("None of the known gateways can be reached.");
+        request.Pack(Codecs);
+        if (_gateways.Pick(request.Target, _locations.Find(request.Target)) is { } connection) SendBy(connection, request);
+        else _ = SendLaterAsync(request);
     }
 
-    protected override void SendCancel(PendingCall call)
-    {
-        if (call.TargetSilo is null) return;
-        var cancel = new Message { Kind = MessageKind.Cancel, CallId = call.CallId, Sender = Address, Target = call.Request.Target };
-        InProcessNetwork.TrySend(call.TargetSilo, MessageCodec.Write(cancel, Codecs));
-    }
+    protected override void SendCancel(PendingCall call) =>
+        call.Connection?.Send(MessageCodec.Write(new Message { Kind = MessageKind.Cancel, CallId = call.CallId, Target = call.Request.Target }, Codecs));
 
-    private SiloAddress? FindGateway()
-    {
-        if (_gateway is { } known && InProcessNetwork.IsAttached(known)) return known;
-        _gateway = _clustering.GatewayPorts.Select(port => InProcessNetwork.FindGateway(port, _cluster.ClusterId)).FirstOrDefault(gateway => gateway is not null);
-        return _gateway;
-    }
-
-    private void OnFrame(ReadOnlyMemory<byte> frame)
+    protected override void OnFrame(Connection connection, ReadOnlyMemory<byte> frame)
     {
         try
         {
-            if (MessageCodec.Read(frame, Codecs, Catalog, FindRequest) is { Kind: MessageKind.Response } message) Complete(message);
+            switch (MessageCodec.Read(frame, Codecs, Catalog, FindRequest))
+            {
+                case { Kind: MessageKind.Response } response:
+                    if (response.Location is { } location) _locations.Set(response.Request!.Target, location);
+                    else if (response.Failure is OrleansMessageRejectionException) _locations.Remove(response.Request!.Target);
+                    Complete(response);
+                    break;
+                case { Kind: MessageKind.Members } members:
+                    OnMembers(Codecs.Deserialize<MembershipData>(members.Body));
+                    break;
+            }
         }
         catch (Exception e)
         {
-            Logger.BadFrame(Address, e);
+            Logger.BadFrame(connection.Peer, e);
         }
     }
+
+    protected override void OnClosed(Connection connection, string reason)
+    {
+        _gateways.Remove(connection);
+        base.OnClosed(connection, reason);
+        if (_stop.IsCancellationRequested) return;
+        LogGatewayLost(connection.Peer, reason);
+        _ = Task.Run(() => ConnectInBackgroundAsync(TimeSpan.FromMilliseconds(200)));
+    }
+
+    private void Stop()
+    {
+        if (_stop.IsCancellationRequested) return;
+        _stop.Cancel();
+        FailAll(_ => new OrleansException("The client was stopped."));
+        Outgoing.Stop("the client was stopped");
+    }
+
+    private void SendBy(Connection connection, Message request)
+    {
+        PendingCall? call = FindCall(request.CallId);
+        if (call is not null) call.TargetSilo = connection.Peer;
+        Transmit(call, request, connection);
+    }
+
+    /// <summary>Without any gateway a call waits for the attempt to find one.</summary>
+    private async Task SendLaterAsync(Message request)
+    {
+        try
+        {
+            if (_list is null) throw new InvalidOperationException("The client has not been started; grain calls work once the host runs.");
+            await Task.Run(() => ConnectToAllAsync(_stop.Token)).ConfigureAwait(false);
+            SendBy(_gateways.Pick(request.Target, null) ?? throw new SiloUnavailableException("None of the known gateways can be reached."), request);
+        }
+        catch (Exception e)
+        {
+            if (FindCall(request.CallId) is { } call) Fail(call, e as SiloUnavailableException ?? new SiloUnavailableException($"No gateway of the cluster can be reached: {e.Message}", e));
+        }
+    }
+
+    private void OnMembers(MembershipData data)
+    {
+        lock (_gateways)
+        {
+            if (data.Version <= _members.Version) return;
+            _members = data;
+        }
+        _gateways.Learn(data);
+        foreach (MembershipRow row in data.Rows)
+        {
+            if (row.Status != SiloStatus.Dead || !_gateways.Contains(row.Silo)) continue;
+            foreach (Connection connection in Outgoing.Open)
+                if (connection.Peer.Equals(row.Silo)) connection.Close("the silo is dead");
+        }
+        _ = Task.Run(() => ConnectInBackgroundAsync(TimeSpan.Zero));
+    }
+
+    /// <summary>Connects to every gateway that is known and not connected yet.</summary>
+    /// <exception cref="SiloUnavailableException">None can be reached.</exception>
+    private async Task ConnectToAllAsync(CancellationToken token)
+    {
+        await _connecting.WaitAsync(token);
+        try
+        {
+            // Silos are the better source, as long as one answers.
+            IEnumerable<Gateway> known = Gateways.Of(_members);
+            if (_gateways.IsEmpty) known = known.Concat(await _list!.ReadAsync(token));
+            Exception? failure = null;
+            await Task.WhenAll(known.ToArray().Select(async gateway => failure = await TryConnectAsync(gateway) ?? failure));
+            if (_gateways.IsEmpty) throw failure ?? new SiloUnavailableException("The cluster has no gateway yet: no silo is active.");
+        }
+        finally
+        {
+            _connecting.Release();
+        }
+    }
+
+    private async Task<Exception?> TryConnectAsync(Gateway gateway)
+    {
+        if (_gateways.Contains(gateway.Silo)) return null;
+        try
+        {
+            _gateways.Add(await Outgoing.GetAsync(gateway.Silo, gateway.Endpoint));
+            return null;
+        }
+        catch (SiloUnavailableException e)
+        {
+            return e;
+        }
+    }
+
+    private async Task ConnectInBackgroundAsync(TimeSpan delay)
+    {
+        try
+        {
+            await Task.Delay(delay, Clock, _stop.Token);
+            await ConnectToAllAsync(_stop.Token);
+        }
+        catch (Exception e)
+        {
+            if (!_stop.IsCancellationRequested) LogNotConnected(e.Message);
+        }
+    }
+
+    private async Task RefreshNowAndThenAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            await ((Task)Task.Delay(_options.GatewayListRefreshPeriod, Clock, _stop.Token)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!_stop.IsCancellationRequested) await ConnectInBackgroundAsync(TimeSpan.Zero);
+        }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "The connection to gateway {Silo} is lost: {Reason}")]
+    private partial void LogGatewayLost(SiloAddress silo, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "No gateway could be reached: {Reason}")]
+    private partial void LogNotConnected(string reason);
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
 using Orleans.Serialization;
@@ -12,11 +13,13 @@ internal abstract class RuntimeClient : IDisposable
     private readonly ITimer _sweeper;
     private long _lastCallId;
 
-    protected RuntimeClient(SiloAddress address, GrainCatalog catalog, MessagingOptions messaging, TimeProvider clock, ILogger logger)
+    protected RuntimeClient(SiloAddress address, string clusterId, GrainCatalog catalog, MessagingOptions messaging, TimeProvider clock, ILogger logger)
     {
         (Address, Catalog, Messaging, Clock, Logger) = (address, catalog, messaging, clock, logger);
         Factory = new GrainFactory(this, catalog);
         Codecs = new CodecProvider(catalog.TypeNames, Factory.GetReference);
+        Events = new ConnectionEvents(OnFrame, OnClosed);
+        Outgoing = new Connections(this, clusterId, Events);
         TimeSpan period = TimeSpan.FromMilliseconds(Math.Clamp(messaging.ResponseTimeout.TotalMilliseconds / 10, 20, 1000));
         _sweeper = clock.CreateTimer(static state => ((RuntimeClient)state!).Sweep(), this, period, period);
     }
@@ -36,13 +39,23 @@ internal abstract class RuntimeClient : IDisposable
 
     public ILogger Logger { get; }
 
+    /// <summary>Largest frame that is sent or taken: a body and its header.</summary>
+    public int MaxFrameSize => (int)Math.Min(Messaging.MaxMessageBodySize + 64L * 1024, int.MaxValue);
+
+    /// <summary>Connections that this process opened.</summary>
+    public Connections Outgoing { get; }
+
+    protected ConnectionEvents Events { get; }
+
     /// <summary>Calls a grain method for a reference.</summary>
     public object? Call(GrainProxy target, GrainMethod method, object?[] arguments)
     {
         if (method.Returns is StreamShape stream) return stream.Open(this, target.GrainId, method, arguments);
         PendingCall call = method.Returns.NewCall();
         CancellationToken token = method.TokenIndex >= 0 ? (CancellationToken)arguments[method.TokenIndex]! : default;
-        var request = new Message { Kind = MessageKind.Request, Target = target.GrainId, Method = method, Context = RequestContext.Export() };
+        var request = target.Silo is null
+            ? new Message { Kind = MessageKind.Request, Target = target.GrainId, Method = method, Context = RequestContext.Export() }
+            : new Message { Kind = MessageKind.Control, Silo = target.Silo, Method = method };
         Start(call, request, arguments, token);
         return method.Returns.Wrap(call);
     }
@@ -57,7 +70,6 @@ internal abstract class RuntimeClient : IDisposable
             return;
         }
         request.CallId = call.CallId = Interlocked.Increment(ref _lastCallId);
-        request.Sender = Address;
         request.SetArguments(arguments);
         call.Request = request;
         TimeSpan timeout = request.Method?.ResponseTimeout ?? Messaging.ResponseTimeout;
@@ -98,6 +110,35 @@ internal abstract class RuntimeClient : IDisposable
 
     protected abstract void SendCancel(PendingCall call);
 
+    protected abstract void OnFrame(Connection connection, ReadOnlyMemory<byte> frame);
+
+    /// <summary>A connection broke: what was under way on it fails.</summary>
+    protected virtual void OnClosed(Connection connection, string reason)
+    {
+        foreach (PendingCall call in _calls.Values)
+            if (ReferenceEquals(call.Connection, connection)) Fail(call, Lost(call, connection.Peer, reason));
+    }
+
+    /// <summary>Sends a request to a silo: at once if there is a connection, else when there is one. What goes wrong fails the call.</summary>
+    /// <param name="call">The call that awaits the response; null for a request without one.</param>
+    /// <param name="request">The request; its arguments are packed already.</param>
+    /// <param name="silo">The silo.</param>
+    /// <param name="endpoint">Where it listens, if not at its address.</param>
+    protected void Transmit(PendingCall? call, Message request, SiloAddress silo, IPEndPoint? endpoint = null)
+    {
+        if (call is not null) call.TargetSilo = silo;
+        if (Outgoing.Find(silo) is { } open) Transmit(call, request, open);
+        else _ = TransmitLaterAsync(call, request, silo, endpoint);
+    }
+
+    protected void Transmit(PendingCall? call, Message request, Connection connection)
+    {
+        if (call is not null) call.Connection = connection;
+        byte[] frame = MessageCodec.Write(request, Codecs);
+        if (frame.Length > MaxFrameSize) throw new OrleansException($"The arguments of {request.Method} take {frame.Length} bytes; MessagingOptions.MaxMessageBodySize allows {Messaging.MaxMessageBodySize}.");
+        if (!connection.Send(frame) && call is not null) Fail(call, Lost(call, connection.Peer, "the connection is closed"));
+    }
+
     protected Message? FindRequest(long callId) => _calls.TryGetValue(callId, out PendingCall? call) ? call.Request : null;
 
     protected PendingCall? FindCall(long callId) => _calls.GetValueOrDefault(callId);
@@ -124,7 +165,26 @@ internal abstract class RuntimeClient : IDisposable
         }
     }
 
-    private bool Fail(PendingCall call, Exception exception) => _calls.TryRemove(call.CallId, out _) && call.Fail(exception);
+    protected bool Fail(PendingCall call, Exception exception) => _calls.TryRemove(call.CallId, out _) && call.Fail(exception);
+
+    /// <summary>The silo of a call's grain turned out to be gone or to be the wrong one.</summary>
+    protected virtual void OnMisled(Message request) { }
+
+    private static SiloUnavailableException Lost(PendingCall call, SiloAddress silo, string reason) =>
+        new($"The connection to silo {silo} broke while a call of {call.Request.Method} was under way ({reason}); its outcome is unknown.");
+
+    private async Task TransmitLaterAsync(PendingCall? call, Message request, SiloAddress silo, IPEndPoint? endpoint)
+    {
+        try
+        {
+            Transmit(call, request, await Outgoing.GetAsync(silo, endpoint).ConfigureAwait(false));
+        }
+        catch (Exception e)
+        {
+            OnMisled(request);
+            if (call is not null) Fail(call, e);
+        }
+    }
 
     private void CancelRemote(PendingCall call)
     {

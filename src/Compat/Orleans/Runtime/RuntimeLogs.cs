@@ -11,6 +11,9 @@ internal static partial class RuntimeLogs
     [LoggerMessage(LogLevel.Warning, "Silo {Silo} stopped before its {Count} grains were deactivated")]
     public static partial void StopCut(this ILogger logger, SiloAddress silo, int count);
 
-    [LoggerMessage(LogLevel.Error, "Silo {Silo} was declared dead by another one; it stops")]
-    public static partial void DeclaredDead(this ILogger logger, SiloAddress silo);
+    [LoggerMessage(LogLevel.Error, "Silo {Silo} counts as dead and stops serving: {Reason}")]
+    public static partial void DeclaredDead(this ILogger logger, SiloAddress silo, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "Silo {Silo} has left, but the membership table could not be told")]
+    public static partial void LeftUnnoticed(this ILogger logger, SiloAddress silo);
 }

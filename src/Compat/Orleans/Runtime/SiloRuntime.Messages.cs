@@ -6,43 +6,96 @@ namespace Orleans.Runtime;
 /// <content>Messages from other silos and from clients.</content>
 internal sealed partial class SiloRuntime
 {
-    private readonly ConcurrentDictionary<(SiloAddress Client, long CallId), RelayedCall> _relays = new();
+    private readonly ConcurrentDictionary<(Connection Origin, long CallId), RelayedCall> _relays = new();
+    private readonly ConcurrentDictionary<SiloAddress, ISiloControl> _controls = new();
+    private readonly SiloControl _control;
 
-    private void OnFrame(ReadOnlyMemory<byte> frame)
+    /// <summary>The runtime of a silo.</summary>
+    public ISiloControl Control(SiloAddress silo) => silo.Equals(Address)
+        ? _control
+        : _controls.GetOrAdd(silo, address => (ISiloControl)GrainProxy.Create(this, Catalog.GetInterface(typeof(ISiloControl)), default, address));
+
+    protected override void OnFrame(Connection connection, ReadOnlyMemory<byte> frame)
     {
         try
         {
             if (MessageCodec.Read(frame, Codecs, Catalog, FindRequest) is not { } message) return;
+            message.Origin = connection;
             switch (message.Kind)
             {
-                case MessageKind.Request: Route(message, placedHere: !message.Sender.IsClient); break;
-                case MessageKind.Response: Complete(message); break;
+                case MessageKind.Request: Route(message); break;
                 case MessageKind.Cancel: OnCancel(message); break;
-                case MessageKind.Migrate: _ = OnMigrateAsync(message); break;
+                case MessageKind.Response: OnResponse(message); break;
+                case MessageKind.Migrate when !connection.Peer.IsClient: _ = OnMigrateAsync(message); break;
+                case MessageKind.Control when !connection.Peer.IsClient: _ = OnControlAsync(message); break;
             }
         }
         catch (Exception e)
         {
-            Logger.BadFrame(Address, e);
+            Logger.BadFrame(connection.Peer, e);
+            if (MessageCodec.TryReadCall(frame, Codecs) is { } call) connection.Send(MessageCodec.Write(call.Respond(null, new SerializerException($"Silo {Address} cannot read the request: {e.Message}")), Codecs));
         }
     }
 
-    /// <summary>Passes a client's request on to another silo and keeps its place, so that the client hears of that silo's death.</summary>
+    /// <summary>A connection broke. What its other end asked for and waits for no longer is cancelled.</summary>
+    protected override void OnClosed(Connection connection, string reason)
+    {
+        base.OnClosed(connection, reason);
+        _accepted.TryRemove(connection, out _);
+        foreach (((Connection origin, _), RelayedCall relay) in _relays)
+            if (ReferenceEquals(origin, connection)) SendCancel(relay);
+        foreach (Activation activation in _activations.Values) activation.CancelAll(connection);
+        if (!HasLeft && !connection.Peer.IsClient) Membership.RefreshSoon();
+    }
+
+    /// <summary>Passes a request of another process on to a silo and keeps its place, so that the sender hears of that silo's death.</summary>
     private void Relay(SiloAddress silo, Message request)
     {
+        if (++request.ForwardCount > _messaging.MaxForwardCount + 8)
+            throw new OrleansMessageRejectionException($"The request for grain {request.Target} was passed on {request.ForwardCount} times without finding it.");
         long deadline = Clock.GetTimestamp() + (long)((request.Method?.ResponseTimeout ?? Messaging.ResponseTimeout).TotalSeconds * 2 * Clock.TimestampFrequency);
-        var relay = new RelayedCall(this, request.Sender, request.CallId) { Request = request, TargetSilo = silo, Deadline = deadline };
+        var relay = new RelayedCall(this, request.Origin!, request.CallId) { Request = request, Deadline = deadline };
+        request.Origin = null;
+        if (request.Method is { IsOneWay: true })
+        {
+            Transmit(null, request, silo);
+            return;
+        }
         Adopt(relay);
-        _relays[(relay.Client, relay.ClientCallId)] = relay;
-        request.Sender = Address;
+        _relays[(relay.Origin, relay.OriginalCallId)] = relay;
         request.CallId = relay.CallId;
-        if (!InProcessNetwork.TrySend(silo, MessageCodec.Write(request, Codecs))) FailCallsTo(silo);
+        Transmit(relay, request, silo);
+    }
+
+    private void OnResponse(Message response)
+    {
+        Message request = response.Request!;
+        if (response.Location is { } location) _locations.Set(request.Target, location);
+        else if (response.Failure is OrleansMessageRejectionException) OnMisled(request);
+        Complete(response);
     }
 
     private void OnCancel(Message cancel)
     {
-        if (_activations.TryGetValue(cancel.Target, out Activation? activation) && activation.Cancel(cancel.Sender, cancel.CallId)) return;
-        if (_relays.TryGetValue((cancel.Sender, cancel.CallId), out RelayedCall? relay)) SendCancel(relay);
+        if (_activations.TryGetValue(cancel.Target, out Activation? activation) && activation.Cancel(cancel.Origin, cancel.CallId)) return;
+        if (_relays.TryGetValue((cancel.Origin!, cancel.CallId), out RelayedCall? relay)) SendCancel(relay);
+    }
+
+    private async Task OnControlAsync(Message message)
+    {
+        object? result = null;
+        Exception? failure = null;
+        try
+        {
+            GrainMethod method = message.Method!;
+            if (method.Owner.Type != typeof(ISiloControl)) throw new SerializerException($"{method.Owner.Name} is not an interface of silos.");
+            result = await method.Returns.Complete(method.Invoke(_control, message.GetArguments(Codecs)));
+        }
+        catch (Exception e)
+        {
+            failure = e;
+        }
+        Respond(message, result, failure);
     }
 
     private async Task OnMigrateAsync(Message message)
@@ -51,7 +104,7 @@ internal sealed partial class SiloRuntime
         try
         {
             MigrationState state = MigrationState.Unpack(message.Body, Codecs, out ActivationId previous);
-            var from = new GrainAddress { GrainId = message.Target, ActivationId = previous, SiloAddress = message.Sender };
+            var from = new GrainAddress { GrainId = message.Target, ActivationId = previous, SiloAddress = message.Origin!.Peer };
             Activation activation;
             while (true)
             {
@@ -69,33 +122,27 @@ internal sealed partial class SiloRuntime
         Respond(message, null, failure);
     }
 
-    /// <summary>A client's request that another silo works on.</summary>
-    private sealed class RelayedCall(SiloRuntime gateway, SiloAddress client, long clientCallId) : PendingCall
+    /// <summary>Another process's request that a third one works on.</summary>
+    private sealed class RelayedCall(SiloRuntime silo, Connection origin, long originalCallId) : PendingCall
     {
-        public SiloAddress Client => client;
+        public Connection Origin => origin;
 
-        public long ClientCallId => clientCallId;
+        public long OriginalCallId => originalCallId;
 
-        public override void Complete(Message response, CodecProvider codecs)
-        {
-            var relayed = new Message { Kind = MessageKind.Response, CallId = clientCallId, Sender = gateway.Address, Request = Request, Failure = response.Failure, Body = response.Body };
-            // The request may have come back to this silo, if the grain moved here meanwhile: then there are no bytes yet.
-            if (response.Body.IsEmpty && response.Failure is null) relayed.SetResult(response.TakeResult(codecs));
-            Send(relayed);
-        }
+        public override void Complete(Message response, CodecProvider codecs) => Send(response.Failure, response.Body, response.Location ?? TargetSilo);
 
         public override bool Fail(Exception exception)
         {
-            Send(new Message { Kind = MessageKind.Response, CallId = clientCallId, Sender = gateway.Address, Request = Request, Failure = exception });
+            Send(exception, default, null);
             return true;
         }
 
         public override bool Cancel(CancellationToken token) => true;
 
-        private void Send(Message response)
+        private void Send(Exception? failure, ReadOnlyMemory<byte> body, SiloAddress? location)
         {
-            gateway._relays.TryRemove((client, clientCallId), out _);
-            InProcessNetwork.TrySend(client, MessageCodec.Write(response, gateway.Codecs));
+            silo._relays.TryRemove((origin, originalCallId), out _);
+            origin.Send(MessageCodec.Write(new Message { Kind = MessageKind.Response, CallId = originalCallId, Request = Request, Location = location, Failure = failure, Body = body }, silo.Codecs));
         }
     }
 }

@@ -10,19 +10,23 @@ namespace Orleans.Runtime;
 internal sealed partial class SiloRuntime : RuntimeClient
 {
     private readonly ConcurrentDictionary<GrainId, Activation> _activations = new();
+    private readonly LocationCache _locations = new();
     private readonly SiloMessagingOptions _messaging;
-    private ClusterState? _cluster;
 
     public SiloRuntime(
-        IServiceProvider services, GrainCatalog catalog, LocalSiloDetails details, IOptions<SiloMessagingOptions> messaging,
-        IOptions<GrainCollectionOptions> collection, TimeProvider clock, ILogger<SiloRuntime> logger)
-        : base(details.SiloAddress, catalog, messaging.Value, clock, logger)
+        IServiceProvider services, GrainCatalog catalog, LocalSiloDetails details, IOptions<SiloMessagingOptions> messaging, IOptions<EndpointOptions> endpoints,
+        IOptions<GrainCollectionOptions> collection, IOptions<ClusterMembershipOptions> membership, IFatalErrorHandler fatal, TimeProvider clock, ILogger<SiloRuntime> logger)
+        : base(details.SiloAddress, details.ClusterId, catalog, messaging.Value, clock, logger)
     {
         Services = services;
         CollectionOptions = collection.Value;
-        _messaging = messaging.Value;
+        (_details, _messaging, _endpoints, _fatal) = (details, messaging.Value, endpoints.Value, fatal);
         Activator = new GrainActivator(this);
         Placement = new PlacementService(this);
+        Membership = new MembershipAgent(Address, Control, membership.Value, clock, logger);
+        Directory = new GrainDirectory(this);
+        _control = new SiloControl(this);
+        _detector = new FailureDetector(this, membership.Value, clock, logger);
     }
 
     public IServiceProvider Services { get; }
@@ -33,28 +37,36 @@ internal sealed partial class SiloRuntime : RuntimeClient
 
     public PlacementService Placement { get; }
 
-    public ClusterState Cluster => _cluster ?? throw new InvalidOperationException("The silo has not been started; grain calls work once the host runs.");
+    public MembershipAgent Membership { get; }
 
-    public ActivationDirectory Directory => Cluster.Directory;
+    public GrainDirectory Directory { get; }
 
-    public SiloStatus Status => _cluster?.Membership.Current.GetSiloStatus(Address) ?? SiloStatus.Created;
+    public SiloStatus Status => Membership.Current.GetSiloStatus(Address);
 
     public int ActivationCount => _activations.Count;
 
+    public bool IsAlive(SiloAddress silo) => Membership.Current.GetSiloStatus(silo) is SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping;
+
+    /// <summary>Where a grain was last seen, if that silo lives; null if it has to be looked up.</summary>
+    public SiloAddress? LastSeen(GrainId grain) => _locations.Find(grain) is { } silo && !silo.Equals(Address) && IsAlive(silo) ? silo : null;
+
+    /// <summary>Whether the grain is active here or on its way in or out.</summary>
+    public bool Holds(GrainId grain) => _activations.ContainsKey(grain);
+
     /// <summary>Finds the silo of a request's grain and brings the request there.</summary>
-    /// <param name="request">The request.</param>
-    /// <param name="placedHere">Whether another silo's placement picked this one, should the grain not be active anywhere.</param>
-    public void Route(Message request, bool placedHere = false)
+    public void Route(Message request)
     {
         if (_activations.TryGetValue(request.Target, out Activation? activation) && activation.Receive(request)) return;
-        _ = RouteAsync(request, placedHere);
+        // Only the first silo trusts its memory; one that is asked by another looks the grain up.
+        if (IsFirstHop(request) && LastSeen(request.Target) is { } silo) SendTo(silo, request);
+        else ThreadPool.UnsafeQueueUserWorkItem(static state => _ = state.Silo.RouteAsync(state.Request), (Silo: this, Request: request), preferLocal: false);
     }
 
     public void Respond(Message request, object? result, Exception? failure)
     {
         if (request.Method is { IsOneWay: true }) return;
-        if (request.Sender.Equals(Address)) RespondHere(request, result, failure);
-        else RespondThere(request, result, failure);
+        if (request.Origin is { } connection) RespondThere(connection, request, result, failure);
+        else RespondHere(request, result, failure);
     }
 
     public void Reject(Message request, Exception reason) => Respond(request, null, reason);
@@ -64,17 +76,25 @@ internal sealed partial class SiloRuntime : RuntimeClient
     /// <summary>Sends the packed state of an activation to another silo and waits until it lives there.</summary>
     public async Task MoveAsync(GrainAddress from, SiloAddress target, MigrationState state)
     {
-        var request = new Message { Kind = MessageKind.Migrate, Target = from.GrainId, Sender = Address, Body = state.Pack(from.ActivationId) };
-        var call = new PendingCall<object?> { Request = request, TargetSilo = target, Deadline = Clock.GetTimestamp() + (long)(Messaging.ResponseTimeout.TotalSeconds * Clock.TimestampFrequency) };
+        var request = new Message { Kind = MessageKind.Migrate, Target = from.GrainId, Body = state.Pack(from.ActivationId) };
+        var call = new PendingCall<object?> { Request = request, Deadline = Clock.GetTimestamp() + (long)(Messaging.ResponseTimeout.TotalSeconds * Clock.TimestampFrequency) };
         Adopt(call);
         request.CallId = call.CallId;
-        if (!InProcessNetwork.TrySend(target, MessageCodec.Write(request, Codecs))) throw new SiloUnavailableException($"Silo {target} cannot be reached.");
+        Transmit(call, request, target);
         await call.Task;
+        Directory.Forget(from);
+        _locations.Set(from.GrainId, target);
     }
 
     protected override void Send(Message request)
     {
-        _ = Cluster;
+        ThrowIfNotStarted();
+        if (request.Silo is { } silo)
+        {
+            request.Pack(Codecs);
+            Transmit(FindCall(request.CallId), request, silo);
+            return;
+        }
         // Arguments are copied before the call returns, so that the caller may go on changing them.
         if (_activations.TryGetValue(request.Target, out Activation? activation) && activation.IsValid)
         {
@@ -89,10 +109,9 @@ internal sealed partial class SiloRuntime : RuntimeClient
 
     protected override void SendCancel(PendingCall call)
     {
-        if (_activations.TryGetValue(call.Request.Target, out Activation? activation) && activation.Cancel(call.Request.Sender, call.CallId)) return;
-        if (call.TargetSilo is null || call.TargetSilo.Equals(Address)) return;
-        var cancel = new Message { Kind = MessageKind.Cancel, CallId = call.CallId, Sender = Address, Target = call.Request.Target };
-        InProcessNetwork.TrySend(call.TargetSilo, MessageCodec.Write(cancel, Codecs));
+        if (_activations.TryGetValue(call.Request.Target, out Activation? activation) && activation.Cancel(call.Request.Origin, call.CallId)) return;
+        var cancel = new Message { Kind = MessageKind.Cancel, CallId = call.CallId, Target = call.Request.Target };
+        call.Connection?.Send(MessageCodec.Write(cancel, Codecs));
     }
 
     protected override void Sweep()
@@ -101,15 +120,20 @@ internal sealed partial class SiloRuntime : RuntimeClient
         foreach (Activation activation in _activations.Values) activation.Sweep(Messaging.ResponseTimeout * 2);
     }
 
-    private async Task RouteAsync(Message request, bool placedHere)
+    protected override void OnMisled(Message request) => _locations.Remove(request.Target);
+
+    private static bool IsFirstHop(Message request) => request.Origin is null or { Peer.IsClient: true };
+
+    private async Task RouteAsync(Message request)
     {
         try
         {
             while (true)
             {
-                SiloAddress silo = await Placement.LocateAsync(request, placedHere);
+                SiloAddress silo = await Placement.LocateAsync(request);
                 if (!silo.Equals(Address))
                 {
+                    _locations.Set(request.Target, silo);
                     SendTo(silo, request);
                     return;
                 }
@@ -136,20 +160,14 @@ internal sealed partial class SiloRuntime : RuntimeClient
 
     private void SendTo(SiloAddress silo, Message request)
     {
-        if (request.Sender.IsClient)
+        if (request.Origin is not null)
         {
             Relay(silo, request);
             return;
         }
-        if (request.Sender.Equals(Address))
-        {
-            if (FindCall(request.CallId) is { } call) call.TargetSilo = silo;
-        }
-        else if (++request.ForwardCount > _messaging.MaxForwardCount + 8)
-        {
-            throw new OrleansMessageRejectionException($"The request for grain {request.Target} was passed on {request.ForwardCount} times without finding it.");
-        }
-        if (!InProcessNetwork.TrySend(silo, MessageCodec.Write(request, Codecs))) throw new SiloUnavailableException($"Silo {silo} cannot be reached.");
+        PendingCall? call = FindCall(request.CallId);
+        // A call that was given up while its grain was looked for is not made.
+        if (call is not null || request.Method is { IsOneWay: true }) Transmit(call, request, silo);
     }
 
     private void RespondHere(Message request, object? result, Exception? failure)
@@ -168,18 +186,19 @@ internal sealed partial class SiloRuntime : RuntimeClient
         Complete(request.Respond(result, failure));
     }
 
-    private void RespondThere(Message request, object? result, Exception? failure)
+    private void RespondThere(Connection connection, Message request, object? result, Exception? failure)
     {
         byte[] frame;
         try
         {
             frame = MessageCodec.Write(request.Respond(result, failure), Codecs);
+            if (frame.Length > MaxFrameSize) throw new SerializerException($"it takes {frame.Length} bytes and MessagingOptions.MaxMessageBodySize allows {Messaging.MaxMessageBodySize}");
         }
         catch (Exception e)
         {
             // A result or exception that cannot travel must still end the call.
             frame = MessageCodec.Write(request.Respond(null, new SerializerException($"The response of {request.Method} cannot be sent: {e.Message}")), Codecs);
         }
-        InProcessNetwork.TrySend(request.Sender, frame);
+        connection.Send(frame);
     }
 }

@@ -78,6 +78,12 @@ internal sealed class ServerStreams(RuntimeClient runtime)
             if (stream.IsAbandoned(age) && _streams.TryRemove(id, out _)) await stream.StopAsync();
     }
 
+    /// <summary>Ends a stream whose reader is gone.</summary>
+    public async Task StopAsync(Guid id)
+    {
+        if (_streams.TryRemove(id, out ServerStream? stream)) await stream.StopAsync();
+    }
+
     public async Task AbortAllAsync()
     {
         foreach (Guid id in _streams.Keys)
@@ -111,7 +117,7 @@ internal sealed class ServerStreams(RuntimeClient runtime)
 
     private async ValueTask<object?> DisposeAsync(Guid id, StreamShape shape)
     {
-        if (_streams.TryRemove(id, out ServerStream? stream)) await stream.StopAsync();
+        await StopAsync(id);
         return shape.Ended(StreamStatus.Completed);
     }
 }
