@@ -25,7 +25,8 @@ internal static class Resilience
         .Build();
 
     /// <summary>
-    /// Asking a rank for its state: a short timeout, since what it says in a second is of no use to requests that must be placed now; and a circuit breaker, since
+    /// Asking a rank for its state: a short timeout, since what it says in a second is of no use to requests that must be placed now (the usual end is
+    /// <see cref="Hearing"/>'s, which knows a busy machine from a silent rank; this one is the bound of that); and a circuit breaker, since
     /// each question to a dead silo stays with Orleans until its own timeout, and they must not pile up. The break is short: it is also how long a rank
     /// that has come back waits for sequences.
     /// </summary>
@@ -39,7 +40,7 @@ internal static class Resilience
             // Only silence: a silo that refuses answers quickly, and may take it back as quickly.
             ShouldHandle = new PredicateBuilder<RankStatus>().Handle<TimeoutRejectedException>().Handle<TimeoutException>(),
         })
-        .AddTimeout(TimeSpan.FromMilliseconds(options.ProbeTimeoutMs))
+        .AddTimeout(TimeSpan.FromMilliseconds(4 * options.ProbeTimeoutMs))
         .Build();
 
     /// <summary>

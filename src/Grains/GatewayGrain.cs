@@ -19,7 +19,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
         {
             OpenSequence open = Find(command.SequenceId);
             // Accepted: a gateway need not wait for the first token to know.
-            yield return new TokenChunk { Position = command.ResumedCount, Ids = [] };
+            yield return Nothing(command.ResumedCount, command.TopLogprobs >= 0);
             int position = command.ResumedCount;
             Task<bool>? news = null;
             TokenChunk chunk;
@@ -30,7 +30,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
                 news ??= open.Sequence.WaitToReadAsync(cancellationToken).AsTask();
                 chunk = await Arrives(news, cancellationToken)
                     ? Take(open, await More(news), position, command.TopLogprobs >= 0)
-                    : Patience(position);
+                    : Patience(position, command.TopLogprobs >= 0);
                 if (news.IsCompleted) news = null;
                 position += chunk.Ids.Length;
                 yield return chunk;
@@ -86,9 +86,18 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
     }
 
     /// <summary>Tells the gateway to wait on, unless that is pointless.</summary>
-    private TokenChunk Patience(int position) => rank.Fault is { } fault
+    private TokenChunk Patience(int position, bool logprobs) => rank.Fault is { } fault
         ? throw new ClusterException(OperatingError.Unavailable, fault)
-        : new TokenChunk { Position = position, Ids = [], IsStalled = rank.IsStalled };
+        : Nothing(position, logprobs) with { IsStalled = rank.IsStalled };
+
+    private static TokenChunk Nothing(int position, bool logprobs) => new()
+    {
+        Position = position,
+        Ids = [],
+        Logprobs = logprobs ? [] : null,
+        TopIds = logprobs ? [] : null,
+        TopIdLogprobs = logprobs ? [] : null,
+    };
 
     private static async Task<bool> More(Task<bool> news)
     {

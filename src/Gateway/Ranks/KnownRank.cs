@@ -7,7 +7,9 @@ namespace Conclave.Gateway.Ranks;
 /// <param name="silo">The silo, parsable address.</param>
 /// <param name="grain">Its front.</param>
 /// <param name="probing">Policies of looking at it.</param>
-internal sealed class KnownRank(string silo, IGatewayGrain grain, ResiliencePipeline<RankStatus> probing)
+/// <param name="timeoutMs">How long it may take to answer.</param>
+/// <param name="clock">Tells the time.</param>
+internal sealed class KnownRank(string silo, IGatewayGrain grain, ResiliencePipeline<RankStatus> probing, int timeoutMs, TimeProvider clock)
 {
     private int _open;
     private volatile int _foreignLoad;
@@ -45,7 +47,7 @@ internal sealed class KnownRank(string silo, IGatewayGrain grain, ResiliencePipe
         int open = Volatile.Read(ref _open);
         try
         {
-            RankStatus status = await probing.ExecuteAsync(async token => await Grain.Status().WaitAsync(token), cancellationToken);
+            RankStatus status = await probing.ExecuteAsync(async token => await Ask(token), cancellationToken);
             _foreignLoad = Math.Max(0, status.Running + status.Waiting - open);
             bool isWell = status.Fault is null && !status.IsDraining;
             // A failure that came in between counts more than an answer to an older question.
@@ -59,5 +61,12 @@ internal sealed class KnownRank(string silo, IGatewayGrain grain, ResiliencePipe
         }
 
         return before != _isUsable;
+    }
+
+    private async Task<RankStatus> Ask(CancellationToken cancellationToken)
+    {
+        Task<RankStatus> status = Grain.Status();
+        if (!await Hearing.Hears(status.WaitAsync(cancellationToken), timeoutMs, clock)) throw new TimeoutException($"no answer within {timeoutMs} ms");
+        return await status.WaitAsync(cancellationToken);
     }
 }

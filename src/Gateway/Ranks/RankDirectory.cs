@@ -16,15 +16,26 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
     /// <summary>How often to look while no rank can be used.</summary>
     private static readonly TimeSpan Hurry = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>For so long after the last rank has gone it may be a false alarm.</summary>
+    private static readonly TimeSpan Doubt = TimeSpan.FromSeconds(2);
+
     private readonly Polly.ResiliencePipeline<ClusterView> _viewing = Resilience.View(options, clock);
+    private readonly TaskCompletionSource _looked = NewSignal();
     private volatile ImmutableList<KnownRank> _ranks = [];
     private volatile TaskCompletionSource _changed = NewSignal();
     private volatile string _trouble = "the cluster has not been reached yet";
     private bool _hasView;
     private int _turn;
+    private long _lastRank;
 
     /// <summary>Whether a sequence could be sent somewhere now.</summary>
     public bool HasRank => _ranks.Any(rank => rank.IsUsable);
+
+    /// <summary>The same, but not disturbed by a rank that is asked again after a failure.</summary>
+    public bool IsReady => HasRank || (Interlocked.Read(ref _lastRank) is var last and not 0 && clock.GetElapsedTime(last) < Doubt);
+
+    /// <summary>Cluster and ranks have been looked at once.</summary>
+    public Task Looked => _looked.Task;
 
     /// <summary>Why there is no rank, for people.</summary>
     public string Trouble => _trouble;
@@ -34,6 +45,7 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
     {
         // A host that has started can serve at once if the cluster can.
         await RefreshAsync(cancellationToken);
+        _looked.TrySetResult();
         await base.StartAsync(cancellationToken);
     }
 
@@ -125,7 +137,7 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
         }
     }
 
-    private KnownRank Know(string silo) => new(silo, cluster.GetGrain<IGatewayGrain>(SiloKey.Rank(silo)), Resilience.Probe(options, clock));
+    private KnownRank Know(string silo) => new(silo, cluster.GetGrain<IGatewayGrain>(SiloKey.Rank(silo)), Resilience.Probe(options, clock), options.ProbeTimeoutMs, clock);
 
     private async Task ProbeAsync(KnownRank rank, CancellationToken cancellationToken)
     {
@@ -136,6 +148,7 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
                 LogAvoided(rank.Silo, trouble);
             },
             cancellationToken);
+        if (rank.IsUsable) Interlocked.Exchange(ref _lastRank, clock.GetTimestamp());
         if (hasChanged || rank.IsUsable) Interlocked.Exchange(ref _changed, NewSignal()).TrySetResult();
     }
 

@@ -79,7 +79,8 @@ internal sealed partial class ResumableSequence
             {
                 move = stream.MoveNextAsync().AsTask();
                 // The first answer may have to wait for a grain to be made and code to be compiled.
-                await Audible(move, isFirst ? 2 * _options.SilenceMs : _options.SilenceMs, rank.Silo);
+                int silenceMs = isFirst ? 2 * _options.SilenceMs : _options.SilenceMs;
+                if (!await Hearing.Hears(move, silenceMs, _clock)) throw new TimeoutException($"silo {rank.Silo} has been silent for {silenceMs} ms");
                 if (!await move) throw new EnumerationAbortedException($"silo {rank.Silo} ended the stream without a reason");
                 if (isFirst) Begin(rank);
                 if (Read(stream.Current) is { } ended) return ended;
@@ -158,26 +159,6 @@ internal sealed partial class ResumableSequence
         _id = Guid.NewGuid();
         _writer.TryWrite(new RunChunk(null, IsWaiting: true));
         return true;
-    }
-
-    /// <summary>
-    /// Waits for <paramref name="move"/> as long as the rank is not silent for too long. The time is taken in slices, and those that end late do not count: a
-    /// process that is starved of processors itself must not blame the rank.
-    /// </summary>
-    /// <exception cref="TimeoutException">Silence.</exception>
-    private async ValueTask Audible(Task move, int silenceMs, string silo)
-    {
-        const int Slices = 6, MostSlices = 24;
-        var slice = TimeSpan.FromMilliseconds(Math.Max(1, silenceMs / Slices));
-        for (int all = 0, punctual = 0; all < MostSlices && punctual < Slices; all++)
-        {
-            if (move.IsCompleted) return;
-            long start = _clock.GetTimestamp();
-            await move.WaitAsync(slice, _clock).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (_clock.GetElapsedTime(start) < 2 * slice) punctual++;
-        }
-
-        if (!move.IsCompleted) throw new TimeoutException($"silo {silo} has been silent for {silenceMs} ms");
     }
 
     private async Task CloseAsync(IAsyncEnumerator<TokenChunk> stream, Task<bool>? move, CancellationTokenSource cancel)
