@@ -23,7 +23,10 @@ internal static class CommandLine
 
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
+            // A server's host takes signals itself: to end well may take it a while.
+            if (parsed.CommandResult.Command.Name is "serve" or "silo" or "gateway") configuration.ProcessTerminationTimeout = null;
+            return await parsed.InvokeAsync(configuration);
         }
         catch (OperationCanceledException)
         {
@@ -39,6 +42,7 @@ internal static class CommandLine
     private static RootCommand Root() => new("Serves DeepSeek-V3-family models from a cluster.")
     {
         ServeCommand.Create(),
+        GatewayCommand.Create(),
         StatusCommand.Create(),
         DrainCommand.Create(),
         ClusterCommands.Create(),

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Conclave.Engine;
+using Conclave.Grains;
 using Conclave.Model.Chat;
 using Conclave.Silo;
 
@@ -19,6 +20,11 @@ internal sealed class ModelOptions
 
     public Option<string?> ChatFormat { get; } = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
 
+    /// <summary>Checked by hand, so that the remedy can be named.</summary>
+    public Option<string> DispatchType { get; } = new("--dispatch-dtype") { Description = "What rows are rounded to on their way to experts, local ones too: f32, bf16 or fp8; tokens depend on it, so all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+
+    public Option<string> MicroBatches { get; } = new("--micro-batches") { Description = "Cut steps in two, so that communication hides behind computation: 1, 2 or auto", DefaultValueFactory = _ => "auto", HelpName = "N" };
+
     public void AddTo(Command command)
     {
         command.Add(Model);
@@ -26,6 +32,8 @@ internal sealed class ModelOptions
         command.Add(MaxBatch);
         command.Add(KvMemory);
         command.Add(ChatFormat);
+        command.Add(DispatchType);
+        command.Add(MicroBatches);
     }
 
     /// <summary>The checkpoint's directory.</summary>
@@ -39,20 +47,38 @@ internal sealed class ModelOptions
         SiloPort = ServeHost.FreePort(),
         GatewayPort = ServeHost.FreePort(),
         ClusterId = $"serve-{Environment.ProcessId}",
+        Dispatch = new DispatchOptions
+        {
+            Type = Choose("--dispatch-dtype", parsed.GetValue(DispatchType)!, ("f32", Grains.DispatchType.F32), ("bf16", Grains.DispatchType.BF16), ("fp8", Grains.DispatchType.FP8)),
+            MicroBatches = Choose("--micro-batches", parsed.GetValue(MicroBatches)!, ("auto", MicroBatchMode.Auto), ("1", MicroBatchMode.One), ("2", MicroBatchMode.Two)),
+        },
         Engine = new EngineOptions { MaxBatch = parsed.GetValue(MaxBatch), MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)), KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!) },
     };
 
     /// <summary>The forced chat format, if any.</summary>
-    public ChatVariant? Variant(ParseResult parsed)
+    public ChatVariant? Variant(ParseResult parsed) => Variant(parsed.GetValue(ChatFormat));
+
+    /// <summary>The chat format of this name, if any is named.</summary>
+    /// <exception cref="ArgumentException">There is none of this name.</exception>
+    public static ChatVariant? Variant(string? format)
     {
         try
         {
-            return parsed.GetValue(ChatFormat) is { } name ? ChatVariants.Parse(name) : null;
+            return format is { } name ? ChatVariants.Parse(name) : null;
         }
         catch (FormatException e)
         {
             throw new ArgumentException($"--chat-format: {e.Message}");
         }
+    }
+
+    /// <summary>The value that a word stands for.</summary>
+    /// <exception cref="ArgumentException">It stands for none.</exception>
+    public static T Choose<T>(string option, string word, params (string Word, T Value)[] choices)
+    {
+        foreach (var (name, value) in choices)
+            if (string.Equals(name, word, StringComparison.OrdinalIgnoreCase)) return value;
+        throw new ArgumentException($"{option}: '{word}' is none of {string.Join(", ", choices.Select(choice => choice.Word))}");
     }
 
     /// <summary>Reads a size such as <c>512M</c>, <c>8G</c> or a number of bytes.</summary>

@@ -6,6 +6,9 @@ public sealed record ClusterConnection
     /// <summary>The cluster's name, as its silos have it.</summary>
     public string ClusterId { get; init; } = "conclave";
 
+    /// <summary>First part of the cluster's keys in Redis, as its silos have it.</summary>
+    public string ServiceId { get; init; } = "conclave";
+
     /// <summary>Redis that holds the membership, in StackExchange.Redis' notation (<c>host:port,password=...,ssl=true</c>); null: silos on this machine.</summary>
     public string? Redis { get; init; }
 

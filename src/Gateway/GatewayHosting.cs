@@ -94,12 +94,12 @@ public static class GatewayHosting
         {
             if (cluster.Redis is { } redis)
             {
-                client.Configure<ClusterOptions>(ids => (ids.ServiceId, ids.ClusterId) = ("conclave", cluster.ClusterId));
+                client.Configure<ClusterOptions>(ids => (ids.ServiceId, ids.ClusterId) = (cluster.ServiceId, cluster.ClusterId));
                 client.UseRedisClustering(redis);
             }
             else
             {
-                client.UseLocalhostClustering([.. cluster.GatewayPorts], "conclave", cluster.ClusterId);
+                client.UseLocalhostClustering([.. cluster.GatewayPorts], cluster.ServiceId, cluster.ClusterId);
             }
         });
     }

@@ -23,13 +23,13 @@ internal sealed class AdminOptions
 
     /// <summary>Connects to the cluster that the options name, else to the local cluster.</summary>
     /// <exception cref="InvalidOperationException">It cannot be reached.</exception>
-    public async Task<ClusterConnection> Connect(ParseResult parsed, CancellationToken cancellationToken)
+    public async Task<AdminClient> Connect(ParseResult parsed, CancellationToken cancellationToken)
     {
-        if (_cluster.IsGiven(parsed)) return await ClusterConnection.Open(_cluster.Membership(parsed), ModelName(parsed.GetValue(_model)) ?? "demo", cancellationToken);
+        if (_cluster.IsGiven(parsed)) return await AdminClient.Open(_cluster.Membership(parsed), ModelName(parsed.GetValue(_model)) ?? "demo", cancellationToken);
         LocalClusterDirectory directory = _local.Directory(parsed);
         LocalClusterState state = directory.Read()
             ?? throw new ArgumentException($"give --redis or --primary of the cluster, or start a local one with 'conclave cluster up' (none is kept in {directory.Path})");
-        return await ClusterConnection.Open(directory.Membership(state), ModelName(parsed.GetValue(_model)) ?? ModelName(state.Plan.Model)!, cancellationToken);
+        return await AdminClient.Open(directory.Membership(state), ModelName(parsed.GetValue(_model)) ?? ModelName(state.Plan.Model)!, cancellationToken);
     }
 
     /// <summary>Directories are welcome too.</summary>

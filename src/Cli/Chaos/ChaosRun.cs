@@ -10,7 +10,7 @@ namespace Conclave.Cli.Chaos;
 /// Works through the schedule on a cluster under load. Between two events the cluster becomes whole again (every expert in all its replicas, every silo
 /// in service), so that it is always able to serve: what is shown is that no single blow is felt, not that a cluster without members answers.
 /// </summary>
-internal sealed class ChaosRun(LocalCluster cluster, ClusterConnection admin, int silos, int replicas, Action<string> report)
+internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silos, int replicas, Action<string> report)
 {
     private static readonly TimeSpan WholeLimit = TimeSpan.FromSeconds(60), LeaveLimit = TimeSpan.FromSeconds(60), WakeLimit = TimeSpan.FromSeconds(10), Poll = TimeSpan.FromMilliseconds(100);
 

@@ -63,7 +63,7 @@ internal static class ChaosCommand
         LocalCluster cluster, LocalClusterDirectory directory, ChaosSettings settings, IReadOnlyList<ChaosCase> cases, IReadOnlyList<Answer> expected, IReadOnlyList<ChaosEvent> events,
         CancellationToken cancellationToken)
     {
-        await using ClusterConnection admin = await ClusterConnection.Open(directory.Membership(cluster.State), Path.GetFileName(cluster.State.Plan.Model), cancellationToken);
+        await using AdminClient admin = await AdminClient.Open(directory.Membership(cluster.State), Path.GetFileName(cluster.State.Plan.Model), cancellationToken);
         var run = new ChaosRun(cluster, admin, settings.Silos, settings.Replicas, ClusterCommands.Report);
         using var load = new LoadRunner(cases, expected, () => run.Gateways);
         using var enough = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);

@@ -26,7 +26,7 @@ internal static class DrainCommand
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         if (parsed.GetValue(Limit) < 1) throw new ArgumentException($"--timeout: {parsed.GetValue(Limit)} is out of range; it must be 1 or more");
-        await using ClusterConnection cluster = await Admin.Connect(parsed, cancellationToken);
+        await using AdminClient cluster = await Admin.Connect(parsed, cancellationToken);
         SiloOffer silo = SiloNames.Find((await cluster.Map.Current()).Silos, parsed.GetValue(Silo)!);
         long began = Stopwatch.GetTimestamp();
         await cluster.Map.Drain(silo.Silo);
@@ -47,7 +47,7 @@ internal static class DrainCommand
         return CommandLine.Done;
     }
 
-    private static async Task<string> Progress(ClusterConnection cluster, PlacementStatus placement, SiloOffer silo)
+    private static async Task<string> Progress(AdminClient cluster, PlacementStatus placement, SiloOffer silo)
     {
         int experts = placement.Slots.Where(slot => slot.Silo == silo.Silo).Sum(slot => slot.ExpertCount);
         if (!silo.Attention) return $"{experts} experts left";

@@ -29,14 +29,14 @@ internal static class PlacementCommands
         PlacementBalanceCommand.Create(),
     };
 
-    private static Command Command(string name, string description, bool wishes, Func<ClusterConnection, ParseResult, Task> action)
+    private static Command Command(string name, string description, bool wishes, Func<AdminClient, ParseResult, Task> action)
     {
         var command = new Command(name, description);
         if (wishes) foreach (Option option in new Option[] { Replicas, Redundant, MinGain, MinInterval, Automatic }) command.Add(option);
         Admin.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            await using ClusterConnection cluster = await Admin.Connect(parsed, cancellationToken);
+            await using AdminClient cluster = await Admin.Connect(parsed, cancellationToken);
             await action(cluster, parsed);
             return CommandLine.Done;
         });

@@ -12,14 +12,14 @@ using Orleans.Runtime;
 namespace Conclave.Cli.Admin;
 
 /// <summary>A client of a running cluster, for looking after it.</summary>
-internal sealed class ClusterConnection : IAsyncDisposable
+internal sealed class AdminClient : IAsyncDisposable
 {
     private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(15), AnswerLimit = TimeSpan.FromSeconds(3);
 
     private readonly IHost _host;
     private readonly IClusterClient _client;
 
-    private ClusterConnection(IHost host, string model)
+    private AdminClient(IHost host, string model)
     {
         (_host, _client) = (host, host.Services.GetRequiredService<IClusterClient>());
         Map = _client.GetGrain<IExpertMapGrain>(model);
@@ -30,7 +30,7 @@ internal sealed class ClusterConnection : IAsyncDisposable
 
     /// <summary>Connects.</summary>
     /// <exception cref="InvalidOperationException">No silo answers.</exception>
-    public static async Task<ClusterConnection> Open(Membership membership, string model, CancellationToken cancellationToken)
+    public static async Task<AdminClient> Open(Membership membership, string model, CancellationToken cancellationToken)
     {
         HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
         // Whatever goes wrong becomes an exception here; the client's own words about it would only be in the way.
@@ -52,7 +52,7 @@ internal sealed class ClusterConnection : IAsyncDisposable
         try
         {
             await host.StartAsync(limit.Token);
-            return new ClusterConnection(host, model);
+            return new AdminClient(host, model);
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {

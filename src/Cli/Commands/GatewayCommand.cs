@@ -1,0 +1,52 @@
+using System.CommandLine;
+using Conclave.Gateway;
+using Conclave.Model.Chat;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Conclave.Cli.Commands;
+
+/// <summary><c>conclave gateway</c>: HTTP and gRPC in front of a cluster. It keeps no state: any number of them may run.</summary>
+internal static class GatewayCommand
+{
+    private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory, of which only configuration and tokenizer are read (default: the bundled demo model)", HelpName = "DIR" };
+    private static readonly Option<string?> ChatFormat = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
+    private static readonly ListenOptions Listen = new();
+    private static readonly ClusterOptions Cluster = new(ClusterOptions.Side.Client);
+    private static readonly Option<LogLevel> Log = ServeHost.LogOption();
+
+    public static Command Create()
+    {
+        var command = new Command("gateway", "Serve HTTP and gRPC in front of a cluster of silos; run any number of them") { Model, ChatFormat };
+        Listen.AddTo(command);
+        Cluster.AddTo(command);
+        command.Add(Log);
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        Membership membership = Cluster.Membership(parsed);
+        GatewayOptions gateway = Listen.Gateway(parsed, parsed.GetValue(Model) ?? DemoModel.Find(), ModelOptions.Variant(parsed.GetValue(ChatFormat))) with
+        {
+            Cluster = new ClusterConnection
+            {
+                ClusterId = membership.ClusterId,
+                ServiceId = membership.ServiceId,
+                Redis = membership.RedisConnection,
+                GatewayPorts = membership.Primary is { } primary ? [primary.Port] : [],
+            },
+        };
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ForConsole(parsed.GetValue(Log));
+        builder.AddConclaveGateway(gateway);
+        await using WebApplication app = builder.Build();
+        app.MapConclaveGateway();
+        await app.StartAsync(cancellationToken);
+        ListenOptions.Announce(gateway);
+        await app.WaitForShutdownAsync(cancellationToken);
+        return CommandLine.Done;
+    }
+}
