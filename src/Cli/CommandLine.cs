@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Conclave.Cli.Commands;
+using Conclave.Cli.Commands.Bench;
 using Conclave.Engine;
 
 namespace Conclave.Cli;
@@ -57,6 +58,7 @@ internal static class CommandLine
         FormatCommands.Render(),
         FormatCommands.Parse(),
         SynthCommand.Create(),
+        BenchCommand.Create(),
         PlacementCommands.Create(),
         Verbose,
     };

@@ -19,14 +19,14 @@ internal sealed class AcceptedConnection : IDisposable
     private readonly long _acceptedNs;
     private volatile ServerConnection? _connection;
 
-    public AcceptedConnection(TensorTransport transport, Socket socket, RequestHandlers handlers, TimeProvider clock, ILogger logger)
+    public AcceptedConnection(TensorTransport transport, Socket socket, bool usesTls, RequestHandlers handlers, TimeProvider clock, ILogger logger)
     {
         _transport = transport;
         _handlers = handlers;
         _clock = clock;
         _logger = logger;
         _acceptedNs = clock.NowNs();
-        _wire = new SocketWire(socket, transport.Options.SocketBufferBytes);
+        _wire = usesTls ? new TlsWire(socket, transport.Options.SocketBufferBytes) : new SocketWire(socket, transport.Options.SocketBufferBytes);
         _thread = new Thread(Run) { IsBackground = true, Name = $"transport from {_wire.Remote}" };
     }
 
@@ -66,7 +66,8 @@ internal sealed class AcceptedConnection : IDisposable
         ServerConnection? connection = null;
         try
         {
-            Agreement agreement = Handshake.Answer(_wire, _transport.Address, _transport.Options, [], _clock);
+            _wire.Introduce(_transport.Certificates, host: null);
+            Agreement agreement = Handshake.Answer(_wire, _transport.Address, _transport.Options, _clock);
             connection = new ServerConnection(_wire, _handlers, _transport.Buffers, _transport.Options, _clock, _logger, suspects => _transport.Hear(agreement.RemoteAddress, suspects));
             _connection = connection;
             connection.Serve();

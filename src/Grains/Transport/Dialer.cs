@@ -8,14 +8,15 @@ internal static class Dialer
 {
     /// <summary>Connects within the options' limit.</summary>
     /// <exception cref="SocketException">Nobody answers.</exception>
-    public static Wire Dial(TransportAddress target, TransportOptions options, out bool isUnix)
+    public static Wire Dial(TransportAddress target, TransportOptions options, TransportCertificates? certificates, out bool isUnix)
     {
         if (options.Link.Cut) throw new SocketException((int)SocketError.HostUnreachable);
         isUnix = options.UseUnixSocket && target.UnixPath is not null && target.Machine == TransportAddress.ThisMachine && File.Exists(target.UnixPath);
         if (isUnix) return new SocketWire(Connect(new UnixDomainSocketEndPoint(target.UnixPath!), ProtocolType.Unspecified, options), options.SocketBufferBytes);
         if (!IPAddress.TryParse(target.Host.Trim('[', ']'), out IPAddress? address))
             address = Dns.GetHostAddresses(target.Host).FirstOrDefault() ?? throw new SocketException((int)SocketError.HostNotFound);
-        return new SocketWire(Connect(new IPEndPoint(address, target.Port), ProtocolType.Tcp, options), options.SocketBufferBytes);
+        Socket socket = Connect(new IPEndPoint(address, target.Port), ProtocolType.Tcp, options);
+        return certificates is null ? new SocketWire(socket, options.SocketBufferBytes) : new TlsWire(socket, options.SocketBufferBytes);
     }
 
     /// <summary>Blocking, so that the socket never enters the runtime's event loop; a timer hangs up if nobody answers.</summary>

@@ -33,7 +33,7 @@ internal static class Handshake
 
     /// <summary>The calling end.</summary>
     /// <exception cref="TransportException">The other end is not, or does not want, the peer we look for.</exception>
-    public static Agreement Call(Wire wire, string ownAddress, string peerAddress, TransportOptions options, ReadOnlySpan<byte> certificate, TimeProvider clock)
+    public static Agreement Call(Wire wire, string ownAddress, string peerAddress, TransportOptions options, TimeProvider clock)
     {
         long deadlineNs = clock.NowNs() + (options.HandshakeTimeoutMs * Nanoseconds.PerMillisecond);
         Span<byte> said = stackalloc byte[HelloBytes + MaxAddressBytes + ChallengeBytes];
@@ -49,14 +49,14 @@ internal static class Handshake
 
         said = said[..(helloBytes + ChallengeBytes)];
         Span<byte> proof = stackalloc byte[ProofBytes];
-        Prove("conclave transport: the caller", options, said, certificate, proof);
+        Prove("conclave transport: the caller", options, said, wire.CertificateDigest, proof);
         Send(wire, proof);
 
         Span<byte> welcome = stackalloc byte[VerdictBytes + ProofBytes];
         Receive(wire, welcome, deadlineNs, clock);
         verdict = (Verdict)BinaryPrimitives.ReadUInt16LittleEndian(welcome);
         if (verdict != Verdict.Welcome) throw Refused(wire, verdict);
-        Prove("conclave transport: the called", options, said, certificate, proof);
+        Prove("conclave transport: the called", options, said, wire.CertificateDigest, proof);
         if (!CryptographicOperations.FixedTimeEquals(proof, welcome[VerdictBytes..]))
             throw new TransportException($"{wire.Remote} could not prove the cluster secret: set the same secret on every silo");
 
@@ -69,7 +69,7 @@ internal static class Handshake
 
     /// <summary>The called end.</summary>
     /// <exception cref="TransportException">A stranger; it was told so if it seemed to understand.</exception>
-    public static Agreement Answer(Wire wire, string ownAddress, TransportOptions options, ReadOnlySpan<byte> certificate, TimeProvider clock)
+    public static Agreement Answer(Wire wire, string ownAddress, TransportOptions options, TimeProvider clock)
     {
         long deadlineNs = clock.NowNs() + (options.HandshakeTimeoutMs * Nanoseconds.PerMillisecond);
         Span<byte> said = stackalloc byte[HelloBytes + MaxAddressBytes + ChallengeBytes];
@@ -91,13 +91,13 @@ internal static class Handshake
         Span<byte> proof = stackalloc byte[ProofBytes], expected = stackalloc byte[ProofBytes];
         Receive(wire, proof, deadlineNs, clock);
         said = said[..(helloBytes + ChallengeBytes)];
-        Prove("conclave transport: the caller", options, said, certificate, expected);
+        Prove("conclave transport: the caller", options, said, wire.CertificateDigest, expected);
         if (!CryptographicOperations.FixedTimeEquals(proof, expected)) verdict = Verdict.WrongSecret;
 
         Span<byte> welcome = stackalloc byte[VerdictBytes + ProofBytes];
         welcome.Clear();
         BinaryPrimitives.WriteUInt16LittleEndian(welcome, (ushort)verdict);
-        if (verdict == Verdict.Welcome) Prove("conclave transport: the called", options, said, certificate, welcome[VerdictBytes..]);
+        if (verdict == Verdict.Welcome) Prove("conclave transport: the called", options, said, wire.CertificateDigest, welcome[VerdictBytes..]);
         Send(wire, welcome);
         if (verdict != Verdict.Welcome) throw Stranger(wire, verdict);
         return new Agreement(Encoding.UTF8.GetString(said.Slice(HelloBytes, addressBytes)), options.MaxPayloadBytes, options.MaxInFlightRequests, options.MaxInFlightBytes);

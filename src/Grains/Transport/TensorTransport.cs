@@ -27,6 +27,7 @@ public sealed class TensorTransport : IDisposable
 
     /// <summary>A transport that does not listen yet.</summary>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
+    /// <exception cref="TransportException">The certificate cannot be read.</exception>
     public TensorTransport(TransportOptions options, TimeProvider? clock = null, ILogger? logger = null)
     {
         if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("the tensor transport's frames are little-endian, this machine is not");
@@ -34,6 +35,7 @@ public sealed class TensorTransport : IDisposable
         Options = options;
         _clock = clock ?? TimeProvider.System;
         _logger = logger ?? NullLogger.Instance;
+        if (options.Tls is not null) Certificates = new TransportCertificates(options.Tls);
         Buffers = new NativeBufferPool(2 * options.MaxInFlightBytes);
     }
 
@@ -64,6 +66,8 @@ public sealed class TensorTransport : IDisposable
     internal TransportOptions Options { get; }
 
     internal NativeBufferPool Buffers { get; }
+
+    internal TransportCertificates? Certificates { get; }
 
     /// <summary>A copy that is replaced when a peer comes or goes, for the heart's rounds.</summary>
     internal TransportPeer[] PeerArray { get; private set; } = [];
@@ -104,8 +108,8 @@ public sealed class TensorTransport : IDisposable
             Machine = TransportAddress.ThisMachine,
             Instance = instance,
         };
-        _listeners.Add(new Listener(tcp, $"tcp {tcp.LocalEndPoint}", _logger, Accept));
-        if (unix is not null) _listeners.Add(new Listener(unix, $"unix {_unixPath}", _logger, Accept));
+        _listeners.Add(new Listener(tcp, $"tcp {tcp.LocalEndPoint}", _logger, socket => Accept(socket, Certificates is not null)));
+        if (unix is not null) _listeners.Add(new Listener(unix, $"unix {_unixPath}", _logger, socket => Accept(socket, usesTls: false)));
         _heart = new Heart(this, _clock, _logger);
         TransportLog.Listening(_logger, Address);
     }
@@ -144,6 +148,7 @@ public sealed class TensorTransport : IDisposable
         _heart?.Dispose();
         if (_unixPath is not null) File.Delete(_unixPath);
         Buffers.Dispose();
+        Certificates?.Dispose();
     }
 
     internal void Forget(TransportPeer peer)
@@ -186,7 +191,7 @@ public sealed class TensorTransport : IDisposable
         else if (before == PeerState.Suspect && after == PeerState.Alive) PeerRecovered?.Invoke(peer.Address);
     }
 
-    private void Accept(Socket socket)
+    private void Accept(Socket socket, bool usesTls)
     {
         lock (_lock)
         {
@@ -195,7 +200,7 @@ public sealed class TensorTransport : IDisposable
             else if (_accepted.Count >= Options.MaxConnections) TransportLog.Refused(_logger, $"there are {_accepted.Count} already");
             else if (!_disposed && !Options.Link.Cut)
             {
-                var accepted = new AcceptedConnection(this, socket, _handlers, _clock, _logger);
+                var accepted = new AcceptedConnection(this, socket, usesTls, _handlers, _clock, _logger);
                 _accepted.Add(accepted);
                 AcceptedArray = [.. _accepted];
                 accepted.Start();

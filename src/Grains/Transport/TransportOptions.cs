@@ -41,8 +41,8 @@ public sealed class TransportOptions
     /// <summary>Send and receive buffer of a socket, bytes.</summary>
     public int SocketBufferBytes { get; set; } = 4 << 20;
 
-    /// <summary>How long a waiting thread looks at the socket before it sleeps, microseconds.</summary>
-    public int SpinUs { get; set; } = 10;
+    /// <summary>How long a waiting thread looks at the socket before it sleeps, microseconds. With few cores it would only keep the peer from running.</summary>
+    public int SpinUs { get; set; } = Environment.ProcessorCount >= 8 ? 10 : 0;
 
     /// <summary>A frame goes out at least this often.</summary>
     public int HeartbeatMs { get; set; } = 100;
@@ -91,7 +91,8 @@ public sealed class TransportOptions
         AtLeast(ReconnectMinMs, 1, nameof(ReconnectMinMs));
         AtLeast(ReconnectMaxMs, ReconnectMinMs, nameof(ReconnectMaxMs));
         if (Port is < 0 or > IPEndPoint.MaxPort) throw new ArgumentException($"{nameof(Port)} is {Port}, must be 0 to {IPEndPoint.MaxPort}");
-        if (ClusterSecret.Length == 0 && !IPAddress.IsLoopback(ListenAddress()))
+        IPAddress listen = ListenAddress();
+        if (ClusterSecret.Length == 0 && !IPAddress.IsLoopback(listen))
             throw new ArgumentException($"{nameof(ClusterSecret)} is empty, but {nameof(ListenHost)} {ListenHost} can be reached from other machines: set a secret, or listen on 127.0.0.1");
         Tls?.Validate();
         Link.Validate();

@@ -145,8 +145,15 @@ public sealed class TransportPeer : IDisposable
         Wire? wire = null;
         try
         {
-            wire = Dialer.Dial(_target, _options, out bool isUnix);
-            Agreement agreement = Handshake.Call(wire, _transport.Address, Address, _options, [], _clock);
+            wire = Dialer.Dial(_target, _options, _transport.Certificates, out bool isUnix);
+            Agreement agreement;
+            // Nobody may keep us waiting: a certificate's exchange has no limit of its own.
+            using (new Timer(static w => ((Wire)w!).Shutdown(), wire, 2 * _options.HandshakeTimeoutMs, Timeout.Infinite))
+            {
+                wire.Introduce(_transport.Certificates, _target.Host);
+                agreement = Handshake.Call(wire, _transport.Address, Address, _options, _clock);
+            }
+
             UsesUnixSocket = isUnix;
             var connection = new PeerConnection(wire, _calls, _transport.Buffers, _options, _clock, suspects => _transport.Hear(Address, suspects));
             _calls.Open(connection, agreement.MaxInFlightRequests, agreement.MaxInFlightBytes);

@@ -12,6 +12,15 @@ internal abstract unsafe class Wire : IDisposable
     /// <summary>Who is at the other end, for logs.</summary>
     public abstract string Remote { get; }
 
+    /// <summary>Digest of the called end's certificate, the same at both ends; empty without TLS.</summary>
+    public virtual byte[] CertificateDigest { get; protected set; } = [];
+
+    /// <summary>Agrees on encryption, where the wire has any; <paramref name="host"/> is the name called, null at the called end.</summary>
+    /// <exception cref="TransportException">The other end's certificate is not trusted, or it has none.</exception>
+    public virtual void Introduce(TransportCertificates? certificates, string? host)
+    {
+    }
+
     /// <summary>Bytes that the system holds for us to read.</summary>
     public abstract int AvailableBytes { get; }
 
@@ -36,7 +45,10 @@ internal abstract unsafe class Wire : IDisposable
 /// <summary>A TCP or Unix socket.</summary>
 internal sealed unsafe class SocketWire : Wire
 {
-    private const int StallLimitMs = 10_000, PollMs = 50;
+    /// <summary>A send that makes no progress for this long has failed.</summary>
+    public const int StallLimitMs = 10_000;
+
+    private const int PollMs = 50;
 
     private readonly Socket _socket;
     private volatile bool _closed;
@@ -53,33 +65,46 @@ internal sealed unsafe class SocketWire : Wire
 
     public override string Remote { get; }
 
-    public override int AvailableBytes
+    public override int AvailableBytes => Available(_socket, _closed);
+
+    public override bool IsWritable => CanWrite(_socket, _closed);
+
+    /// <summary>Bytes to be read; 0 if the socket is gone.</summary>
+    public static int Available(Socket socket, bool isClosed)
     {
-        get
+        try
         {
-            try
-            {
-                return _closed ? 0 : _socket.Available;
-            }
-            catch (Exception e) when (e is ObjectDisposedException or SocketException)
-            {
-                return 0;
-            }
+            return isClosed ? 0 : socket.Available;
+        }
+        catch (Exception e) when (e is ObjectDisposedException or SocketException)
+        {
+            return 0;
         }
     }
 
-    public override bool IsWritable
+    /// <summary>Whether a small frame fits; false if the socket is gone.</summary>
+    public static bool CanWrite(Socket socket, bool isClosed)
     {
-        get
+        try
         {
-            try
-            {
-                return !_closed && _socket.Poll(0, SelectMode.SelectWrite);
-            }
-            catch (Exception e) when (e is ObjectDisposedException or SocketException)
-            {
-                return false;
-            }
+            return !isClosed && socket.Poll(0, SelectMode.SelectWrite);
+        }
+        catch (Exception e) when (e is ObjectDisposedException or SocketException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Wakes everyone who waits on the socket.</summary>
+    public static void HangUp(Socket socket)
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is ObjectDisposedException or SocketException)
+        {
+            // It is gone already, which is what was asked for.
         }
     }
 
@@ -153,14 +178,7 @@ internal sealed unsafe class SocketWire : Wire
     public override void Shutdown()
     {
         _closed = true;
-        try
-        {
-            _socket.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception e) when (e is ObjectDisposedException or SocketException)
-        {
-            // It is gone already, which is what was asked for.
-        }
+        HangUp(_socket);
     }
 
     public override void Dispose()

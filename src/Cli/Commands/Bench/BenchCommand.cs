@@ -1,0 +1,12 @@
+using System.CommandLine;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary><c>conclave bench</c>: measurements whose figures the documents quote.</summary>
+internal static class BenchCommand
+{
+    public static Command Create() => new("bench", "Measure parts of a cluster on this machine")
+    {
+        TransportBench.Create(),
+    };
+}

@@ -1,0 +1,31 @@
+using System.Diagnostics;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>Another process of this command, that ends with this one: it serves until its standard input is closed.</summary>
+internal sealed class ChildProcess : IDisposable
+{
+    private readonly Process _process;
+
+    public ChildProcess(params string[] arguments)
+    {
+        string program = Environment.ProcessPath!;
+        // Started as "dotnet conclave.dll" the process is dotnet, and the first argument the program.
+        bool isHosted = Path.GetFileNameWithoutExtension(program).Equals("dotnet", StringComparison.OrdinalIgnoreCase);
+        string[] all = isHosted ? [Environment.GetCommandLineArgs()[0], .. arguments] : arguments;
+        var start = new ProcessStartInfo(program, all) { RedirectStandardInput = true, RedirectStandardOutput = true };
+        _process = Process.Start(start) ?? throw new InvalidOperationException($"cannot start {program}");
+    }
+
+    /// <summary>The next line that the child prints.</summary>
+    /// <exception cref="IOException">It ended instead.</exception>
+    public async Task<string> ReadLine(CancellationToken cancellationToken) =>
+        await _process.StandardOutput.ReadLineAsync(cancellationToken) ?? throw new IOException("the measurement's second process ended early");
+
+    public void Dispose()
+    {
+        _process.StandardInput.Close();
+        if (!_process.WaitForExit(TimeSpan.FromSeconds(5))) _process.Kill();
+        _process.Dispose();
+    }
+}

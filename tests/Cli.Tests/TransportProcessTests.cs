@@ -1,0 +1,112 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Conclave.Grains.Transport;
+
+namespace Conclave.Cli.Tests;
+
+/// <summary>The tensor transport between processes: its measurement, and peers that are killed or stopped.</summary>
+public sealed partial class TransportProcessTests
+{
+    private const int Stop = 19, Continue = 18;
+
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task Bench_transport_measures_every_size_over_both_wires()
+    {
+        Outcome run = await Command.Run(["bench", "transport", "--seconds", "1", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument figures = JsonDocument.Parse(run.Out);
+        Assert.Equal(20, figures.RootElement.GetArrayLength());
+        foreach (JsonElement figure in figures.RootElement.EnumerateArray())
+        {
+            Assert.InRange(figure.GetProperty("p50Us").GetDouble(), 0.1, 10_000_000);
+            Assert.InRange(figure.GetProperty("p99Us").GetDouble(), figure.GetProperty("p50Us").GetDouble(), double.MaxValue);
+            Assert.InRange(figure.GetProperty("floorP50Us").GetDouble(), 0.1, 10_000_000);
+        }
+    }
+
+    [Fact]
+    public async Task A_measuring_time_that_is_none_is_bad_usage()
+    {
+        Outcome run = await Command.Run(["bench", "transport", "--seconds", "0"]);
+        Assert.Equal(2, run.Code);
+        Assert.Contains("--seconds", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_killed_process_is_suspected_without_waiting_for_silence(bool unix)
+    {
+        using var answering = new AnsweringProcess();
+        using TensorTransport transport = Open(unix, suspectMs: 30_000);
+        var suspected = new ConcurrentQueue<string>();
+        transport.PeerSuspected += suspected.Enqueue;
+        TransportPeer peer = transport.Connect(await answering.Address());
+        Assert.True(peer.WaitAlive(Limit));
+        Assert.Equal(unix, peer.UsesUnixSocket);
+        answering.Kill();
+        Assert.True(SpinWait.SpinUntil(() => suspected.Contains(peer.Address), TimeSpan.FromSeconds(20)));
+        using TensorCall call = peer.Rent(1);
+        call.Send(Limit);
+        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+    }
+
+    [Fact]
+    public async Task A_stopped_process_is_suspected_by_its_silence_and_trusted_again_when_it_goes_on()
+    {
+        using var answering = new AnsweringProcess();
+        using TensorTransport transport = Open(isUnix: true, suspectMs: 1000);
+        TransportPeer peer = transport.Connect(await answering.Address());
+        Assert.True(peer.WaitAlive(Limit));
+        answering.Signal(Stop);
+        using TensorCall call = peer.Rent(1);
+        call.Kind = 1;
+        call.Send(Limit);
+        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        Assert.True(SpinWait.SpinUntil(() => peer.State == PeerState.Suspect, Limit));
+        answering.Signal(Continue);
+        Assert.True(peer.WaitAlive(Limit));
+        using TensorCall again = peer.Rent(5);
+        again.Kind = 1;
+        again.Send(Limit);
+        Assert.Equal(CallStatus.Ok, again.Wait());
+        Assert.Equal(5, again.Reply.Length);
+    }
+
+    private static TensorTransport Open(bool isUnix, int suspectMs)
+    {
+        var transport = new TensorTransport(new TransportOptions { UseUnixSocket = isUnix, SuspectMs = suspectMs });
+        transport.Start();
+        return transport;
+    }
+
+    [LibraryImport("libc")]
+    private static partial int kill(int process, int signal);
+
+    /// <summary>The second process of the measurement.</summary>
+    private sealed class AnsweringProcess : IDisposable
+    {
+        private readonly Process _process = Process.Start(
+            new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "conclave.dll"), "bench", "transport", "--answer"]) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+
+        public async Task<string> Address()
+        {
+            await _process.StandardOutput.ReadLineAsync();
+            return (await _process.StandardOutput.ReadLineAsync())!;
+        }
+
+        public void Kill() => _process.Kill();
+
+        public void Signal(int signal) => Assert.Equal(0, kill(_process.Id, signal));
+
+        public void Dispose()
+        {
+            _process.Kill();
+            _process.Dispose();
+        }
+    }
+}

@@ -1,0 +1,141 @@
+using Conclave.Grains.Transport;
+
+namespace Conclave.Grains.Tests.Transport;
+
+/// <summary>What a call costs, and what a slow link does to it.</summary>
+public sealed class HotPathTests
+{
+    [Theory]
+    [InlineData(true, 0)]
+    [InlineData(false, 3000)]
+    [InlineData(true, 600_000)]
+    public void A_warm_call_allocates_nothing_at_either_end(bool unix, int sizeBytes)
+    {
+        using var pair = new Pair(unix);
+        long served = 0, callerBytes = 0;
+        pair.Called.Handle(1, new Answers((request, reply) =>
+        {
+            Pair.Fill(reply, request.SizeBytes);
+            served = GC.GetAllocatedBytesForCurrentThread();
+        }));
+        // Two calls at a time, so that one of them is parked now and then.
+        void Call(int count)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                using TensorCall first = Send(pair.Peer, sizeBytes), second = Send(pair.Peer, sizeBytes);
+                if (i % 2 == 0 && first.IsDone && first.Status != CallStatus.Ok) throw new InvalidOperationException("failed");
+                if (second.Wait() != CallStatus.Ok || first.Wait() != CallStatus.Ok) throw new InvalidOperationException("failed");
+            }
+        }
+
+        Call(100);
+        long servedBefore = served, callerBefore = GC.GetAllocatedBytesForCurrentThread();
+        Call(300);
+        callerBytes = GC.GetAllocatedBytesForCurrentThread() - callerBefore;
+        Assert.Equal(0, callerBytes);
+        Assert.Equal(0, served - servedBefore);
+    }
+
+    [Fact]
+    public void An_injected_delay_holds_every_frame_back_and_no_sender_up()
+    {
+        var delay = TimeSpan.FromMilliseconds(200);
+        using var pair = new Pair(unix: true, options => options.Link = new LinkConditions { Delay = delay });
+        pair.Called.Handle(1, new Answers((request, reply) => Pair.Fill(reply, request.SizeBytes)));
+        TimeProvider clock = TimeProvider.System;
+        var calls = new TensorCall[4];
+        long start = clock.GetTimestamp();
+        for (int i = 0; i < calls.Length; i++) calls[i] = Send(pair.Peer, 100_000);
+        Assert.False(calls[0].IsDone);
+        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.Zero, delay);
+        Assert.Equal(CallStatus.Ok, calls[0].Wait());
+        Assert.InRange(clock.GetElapsedTime(start), 2 * delay, TimeSpan.FromSeconds(20));
+        foreach (TensorCall call in calls)
+        {
+            Assert.Equal(CallStatus.Ok, call.Wait());
+            call.Dispose();
+        }
+
+        // They were under way at the same time, not one after the other.
+        Assert.InRange(clock.GetElapsedTime(start), 2 * delay, 2 * calls.Length * delay);
+    }
+
+    [Fact]
+    public void Injected_bandwidth_makes_bytes_take_time()
+    {
+        using var pair = new Pair(unix: true, options => options.Link = new LinkConditions { BandwidthBytesPerSecond = 10_000_000 });
+        pair.Called.Handle(1, new Answers((request, reply) => Pair.Fill(reply, request.SizeBytes)));
+        TimeProvider clock = TimeProvider.System;
+        long start = clock.GetTimestamp();
+        using TensorCall first = Send(pair.Peer, 500_000), second = Send(pair.Peer, 500_000);
+        Assert.Equal(CallStatus.Ok, first.Wait());
+        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(20));
+        Assert.Equal(CallStatus.Ok, second.Wait());
+        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(20));
+    }
+
+    [Fact]
+    public void Precise_sleep_is_never_short()
+    {
+        TimeProvider clock = TimeProvider.System;
+        foreach (int us in new[] { 0, 1, 50, 200, 3000 })
+        {
+            long until = clock.NowNs() + (us * Nanoseconds.PerMicrosecond);
+            PreciseSleep.Until(until, clock);
+            Assert.InRange(clock.NowNs(), until, until + (5000 * Nanoseconds.PerMillisecond));
+        }
+    }
+
+    [Fact]
+    public void Callers_that_give_up_at_any_moment_never_see_others_bytes()
+    {
+        using var pair = new Pair(unix: true, options => options.ChunkBytes = 4096);
+        var faults = new List<string>();
+        Thread[] threads = [.. Enumerable.Range(0, 3).Select(seed => new Thread(() =>
+        {
+            string? fault = GiveUpAtRandom(pair.Peer, seed);
+            lock (faults) faults.AddRange(fault is null ? [] : [fault]);
+        }))];
+        foreach (Thread thread in threads) thread.Start();
+        foreach (Thread thread in threads) thread.Join();
+        Assert.Empty(faults);
+        Assert.Equal(0, pair.Peer.InFlight);
+    }
+
+    private static TensorCall Send(TransportPeer peer, int sizeBytes, ushort kind = 1)
+    {
+        TensorCall call = peer.Rent(sizeBytes);
+        call.Kind = kind;
+        call.Send(Pair.Long);
+        return call;
+    }
+
+    /// <summary>Returned buffers come back from the pool at once, so a late write would be seen in a later call's buffers.</summary>
+    private static string? GiveUpAtRandom(TransportPeer peer, int seed)
+    {
+        var random = new Random(seed);
+        for (int i = 0; i < 400; i++)
+        {
+            byte mark = (byte)(seed * 80 + i % 80);
+            using TensorCall call = peer.Rent(random.Next(1, 60_000));
+            call.Request.Fill(mark);
+            call.Kind = Pair.Echo;
+            call.Send(Pair.Long);
+            if (call.Request.IndexOfAnyExcept(mark) >= 0) return $"request {i} was written to";
+            if (random.Next(3) == 0)
+            {
+                if (call.Wait() != CallStatus.Ok) return $"call {i}: {call.Status} {call.ErrorMessage}";
+                if (call.Reply.Length != call.Request.Length || call.Reply.IndexOfAnyExcept(mark) >= 0) return $"reply {i} has other bytes";
+            }
+            else if (random.Next(2) == 0)
+            {
+                call.Wait(TimeSpan.FromMicroseconds(random.Next(300)));
+            }
+
+            if (call.Request.IndexOfAnyExcept(mark) >= 0) return $"request {i} was written to later";
+        }
+
+        return null;
+    }
+}

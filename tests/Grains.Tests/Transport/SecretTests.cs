@@ -1,0 +1,146 @@
+using System.Net;
+using System.Net.Sockets;
+using Conclave.Grains.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace Conclave.Grains.Tests.Transport;
+
+/// <summary>Who may connect.</summary>
+public sealed class SecretTests
+{
+    [Theory]
+    [InlineData("open sesame", "open barley", true)]
+    [InlineData("open sesame", "open barley", false)]
+    [InlineData("open sesame", "", true)]
+    [InlineData("", "open sesame", true)]
+    public void Another_secret_is_refused_and_both_ends_say_so(string secret, string other, bool unix)
+    {
+        var calledLog = new ListLogger();
+        var callerLog = new ListLogger();
+        using var called = new TensorTransport(new TransportOptions { ClusterSecret = secret, UseUnixSocket = unix }, logger: calledLog);
+        using var caller = new TensorTransport(new TransportOptions { ClusterSecret = other, UseUnixSocket = unix }, logger: callerLog);
+        called.Start();
+        caller.Start();
+        TransportPeer peer = caller.Connect(called.Address);
+        Assert.True(SpinWait.SpinUntil(() => calledLog.Has("could not prove the cluster secret") && callerLog.Has("another cluster secret"), Pair.Long));
+        Assert.False(peer.WaitAlive(TimeSpan.FromMilliseconds(50)));
+        Assert.False(peer.IsAlive);
+    }
+
+    [Fact]
+    public void A_proof_that_is_sent_back_proves_nothing()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        string address = $"127.0.0.1:{((IPEndPoint)listener.LocalEndPoint!).Port};machine=m;instance=i";
+        var log = new ListLogger();
+        using var caller = new TensorTransport(new TransportOptions { ClusterSecret = "open sesame" }, logger: log);
+        caller.Start();
+        TransportPeer peer = caller.Connect(address);
+        using Socket accepted = listener.Accept();
+        var hello = new byte[40 + caller.Address.Length];
+        ReadAll(accepted, hello);
+        // A challenge with the caller's own nonce, and then the caller's own proof as the answer.
+        var challenge = new byte[64];
+        hello.AsSpan(0, 6).CopyTo(challenge);
+        hello.AsSpan(8, 32).CopyTo(challenge.AsSpan(32));
+        accepted.Send(challenge);
+        var proof = new byte[32];
+        ReadAll(accepted, proof);
+        accepted.Send([0, 0, 0, 0, .. proof]);
+        Assert.True(SpinWait.SpinUntil(() => log.Has("could not prove the cluster secret"), Pair.Long));
+        Assert.False(peer.IsAlive);
+    }
+
+    [Fact]
+    public void Strangers_who_say_nothing_take_few_places_for_a_short_time()
+    {
+        var log = new ListLogger();
+        using var called = new TensorTransport(new TransportOptions { ClusterSecret = "open sesame", UseUnixSocket = false, MaxHalfOpenConnections = 3, HandshakeTimeoutMs = 300 }, logger: log);
+        called.Start();
+        TransportAddress target = TransportAddress.Parse(called.Address);
+        List<Socket> strangers = [];
+        for (int i = 0; i < 6; i++)
+        {
+            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 30_000 };
+            socket.Connect(IPAddress.Parse(target.Host), target.Port);
+            strangers.Add(socket);
+        }
+
+        // All are hung up on, three of them at once.
+        foreach (Socket stranger in strangers) Assert.Equal(0, ReceiveOrReset(stranger));
+        Assert.True(log.Has("have not introduced themselves"));
+        Assert.True(log.Has("did not introduce itself in time"));
+        foreach (Socket stranger in strangers) stranger.Dispose();
+        using TensorTransport caller = Pair.Make(unix: false);
+        Assert.True(caller.Connect(called.Address).WaitAlive(Pair.Long));
+    }
+
+    [Fact]
+    public void A_restarted_process_is_not_taken_for_its_forerunner()
+    {
+        using TensorTransport caller = Pair.Make(unix: false), called = Pair.Make(unix: false);
+        string forerunner = (TransportAddress.Parse(called.Address) with { Instance = "0123456789abcdef" }).ToString();
+        TransportPeer peer = caller.Connect(forerunner);
+        Assert.True(SpinWait.SpinUntil(() => peer.State == PeerState.Suspect, Pair.Long));
+    }
+
+    [Theory]
+    [InlineData("*", "")]
+    [InlineData("0.0.0.0", "")]
+    [InlineData("not a host", "x")]
+    public void Listening_to_the_world_takes_a_secret(string host, string secret) =>
+        Assert.Throws<ArgumentException>(() => new TensorTransport(new TransportOptions { ListenHost = host, ClusterSecret = secret }));
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("host")]
+    [InlineData("host:99999;machine=m;instance=i")]
+    [InlineData("host:1;instance=i")]
+    [InlineData("host:1;machine=m")]
+    public void An_address_that_is_none_is_refused(string text) => Assert.Throws<FormatException>(() => TransportAddress.Parse(text));
+
+    [Theory]
+    [InlineData("10.0.0.1:7000;machine=m;instance=i")]
+    [InlineData("[::1]:7000;unix=/tmp/a b.sock;machine=m;instance=i")]
+    public void An_address_survives_as_text(string text) => Assert.Equal(text, TransportAddress.Parse(text).ToString());
+
+    private static int ReceiveOrReset(Socket socket)
+    {
+        try
+        {
+            return socket.Receive(new byte[10]);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            return 0;
+        }
+    }
+
+    private static void ReadAll(Socket socket, Span<byte> into)
+    {
+        while (into.Length > 0) into = into[socket.Receive(into)..];
+    }
+}
+
+/// <summary>Keeps what is logged.</summary>
+internal sealed class ListLogger : ILogger
+{
+    private readonly List<string> _lines = [];
+
+    public bool Has(string text)
+    {
+        lock (_lines) return _lines.Exists(line => line.Contains(text, StringComparison.Ordinal));
+    }
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public bool IsEnabled(LogLevel logLevel) => true;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        lock (_lines) _lines.Add(formatter(state, exception));
+    }
+}
