@@ -10,6 +10,9 @@ namespace Orleans.Runtime;
 /// </summary>
 internal sealed partial class FailureDetector(SiloRuntime silo, ClusterMembershipOptions options, TimeProvider clock, ILogger logger)
 {
+    /// <summary>How late a busy machine may run a timer.</summary>
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(3);
+
     private readonly ConcurrentDictionary<SiloAddress, int> _missed = new();
 
     public async Task RunAsync(CancellationToken token)
@@ -22,7 +25,7 @@ internal sealed partial class FailureDetector(SiloRuntime silo, ClusterMembershi
             {
                 TimeSpan gap = clock.GetElapsedTime(last);
                 last = clock.GetTimestamp();
-                if (gap > options.ProbeTimeout * 3)
+                if (gap > (options.ProbeTimeout * 3) + LongestDelay)
                 {
                     // Whoever stood still that long may have been declared dead, and must not take its own silence for that of others.
                     LogStalled(gap.TotalSeconds);
