@@ -36,6 +36,9 @@ public sealed class Sequence : IDisposable
     /// <summary>The alternatives of the token read last, highest first, at most <c>TopLogprobs</c>.</summary>
     public ReadOnlySpan<GeneratedToken> TopLogprobs => _channel.Alternatives;
 
+    /// <summary>It holds pages: it is in the batch, or came with them.</summary>
+    public bool HasPages => Pages.PageCount > 0;
+
     /// <summary>What was asked for; the engine's own copy.</summary>
     internal GenerationRequest Request { get; }
 
@@ -47,9 +50,6 @@ public sealed class Sequence : IDisposable
 
     /// <summary>Prompt tokens not computed yet; 0 while decoding.</summary>
     internal int PromptRemaining => Math.Max(0, _prefillLength - Pages.Length);
-
-    /// <summary>It holds pages: it is in the batch, or came with them.</summary>
-    internal bool HasPages => Pages.PageCount > 0;
 
     /// <summary>Tokens generated so far, resumed ones included.</summary>
     internal ReadOnlySpan<GeneratedToken> Output => _channel.Written;

@@ -23,6 +23,9 @@ namespace Conclave.Gateway;
 /// <summary>Wires a gateway into a web host: beside a silo, or as a process of its own that is a client of the cluster. Gateways keep no state; there may be any number.</summary>
 public static class GatewayHosting
 {
+    private static readonly TimeSpan ConnectPause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan ListPeriod = TimeSpan.FromSeconds(1);
+
     /// <summary>
     /// Adds Kestrel's endpoints and the gateway's services, and with <see cref="GatewayOptions.Cluster"/> the way to the cluster. The gateway listens at once and waits for a
     /// cluster that is not there yet; until it has found a rank it is alive but not ready.
@@ -92,6 +95,14 @@ public static class GatewayHosting
         builder.Services.Configure<HostOptions>(host => host.ServicesStartConcurrently = true);
         builder.UseOrleansClient(client =>
         {
+            client.UseConnectionRetryFilter(static async (_, cancellationToken) =>
+            {
+                // For ever: it is not the gateway that is missing. Who waits for what is logged by the directory of ranks.
+                await Task.Delay(ConnectPause, cancellationToken);
+                return true;
+            });
+            // A silo that was declared dead but keeps its connections open (a stopped process) is left only when the list is read again.
+            client.Configure<Orleans.Configuration.GatewayOptions>(gateways => gateways.GatewayListRefreshPeriod = ListPeriod);
             if (cluster.Redis is { } redis)
             {
                 client.Configure<ClusterOptions>(ids => (ids.ServiceId, ids.ClusterId) = (cluster.ServiceId, cluster.ClusterId));

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using Conclave.Engine;
+using Conclave.Grains.Migration;
+using Conclave.Grains.Transport;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 using Microsoft.Extensions.Logging;
@@ -18,16 +20,21 @@ public sealed partial class Rank : IDisposable
     private readonly EngineOptions _engineOptions;
     private readonly TimeProvider _clock;
     private readonly ILogger<Rank> _logger;
+    private readonly TensorTransport? _transport;
     private readonly ITimer _leases;
+    private KvSender? _sender;
+    private KvReceiver? _receiver;
     private Transformer? _model;
     private Engine.Engine? _engine;
     private volatile bool _isDraining;
 
-    /// <summary>A rank that does not serve yet.</summary>
-    public Rank(Checkpoint checkpoint, ClusterExpertDispatch experts, WorkerPool workers, EngineOptions engineOptions, RankOptions options, TimeProvider clock, ILogger<Rank> logger)
+    /// <summary>A rank that does not serve yet. Without a transport it hands sequences over without their pages.</summary>
+    public Rank(
+        Checkpoint checkpoint, ClusterExpertDispatch experts, WorkerPool workers, EngineOptions engineOptions, RankOptions options, TimeProvider clock, ILogger<Rank> logger,
+        TensorTransport? transport = null)
     {
         options.Validate();
-        (_checkpoint, _experts, _workers, _engineOptions, Options, _clock, _logger) = (checkpoint, experts, workers, engineOptions, options, clock, logger);
+        (_checkpoint, _experts, _workers, _engineOptions, Options, _clock, _logger, _transport) = (checkpoint, experts, workers, engineOptions, options, clock, logger, transport);
         _leases = clock.CreateTimer(_ => EndUnread(), null, LeaseCheckPeriod, LeaseCheckPeriod);
     }
 
@@ -58,14 +65,15 @@ public sealed partial class Rank : IDisposable
     {
         _model = new Transformer(_checkpoint, _experts, _workers, _engineOptions.MaxStepRows);
         _engine = new Engine.Engine(_model, _engineOptions, _clock);
+        if (_transport is not null) Receive(_transport, _engine, _model.KvLayout.PageSizeBytes);
     }
 
-    /// <summary>Reserves pages for a sequence and queues it.</summary>
+    /// <summary>Reserves pages for a sequence and queues it; pages that another rank sent under its id are used.</summary>
     /// <exception cref="OperatingException">Refused.</exception>
     public void Open(GenerateCommand command)
     {
         if (_isDraining) throw new OperatingException(OperatingError.Unavailable, "this silo is draining; another one takes new sequences");
-        Sequence sequence = Engine.Submit(command.ToRequest());
+        Sequence sequence = Engine.Submit(command.ToRequest(), command.SequenceId);
         if (_sequences.TryAdd(command.SequenceId, new OpenSequence(sequence, _clock))) return;
         sequence.Dispose();
         throw new OperatingException(OperatingError.InvalidRequest, $"sequence {command.SequenceId} is open already");
@@ -81,25 +89,6 @@ public sealed partial class Rank : IDisposable
     public void Close(Guid sequenceId)
     {
         if (_sequences.TryRemove(sequenceId, out OpenSequence? open)) open.Sequence.Dispose();
-    }
-
-    /// <summary>
-    /// Takes no new sequences from now on and hands over those it has: each is stopped between two steps, its KV pages go to one of
-    /// <paramref name="targets"/>, and its stream ends with <see cref="FinishReason.Moved"/>. Where no target has room the sequence is computed anew by
-    /// whoever the gateway picks; without any target, sequences may end by themselves within the grace time. Returns when none is left.
-    /// </summary>
-    /// <param name="targets">Silos of other ranks, parsable addresses; sequences are dealt out to them in turn.</param>
-    /// <param name="graceTime">After this long what is still open ends as moved to anywhere.</param>
-    /// <param name="cancellationToken">Ends the grace time early.</param>
-    /// <returns>Sequences handed over with their pages, and all others that were open when it began.</returns>
-    public async Task<(int Sent, int Others)> DrainAsync(IReadOnlyList<string> targets, TimeSpan graceTime, CancellationToken cancellationToken)
-    {
-        _isDraining = true;
-        int others = _sequences.Count;
-        long start = _clock.GetTimestamp();
-        while (!_sequences.IsEmpty && !cancellationToken.IsCancellationRequested && _clock.GetElapsedTime(start) < graceTime)
-            await Task.Delay(TimeSpan.FromMilliseconds(20), _clock, CancellationToken.None);
-        return (0, others);
     }
 
     /// <inheritdoc/>

@@ -83,7 +83,10 @@ internal sealed partial class ResumableSequence
                 if (!await Hearing.Hears(move, silenceMs, _clock)) throw new TimeoutException($"silo {rank.Silo} has been silent for {silenceMs} ms");
                 if (!await move) throw new EnumerationAbortedException($"silo {rank.Silo} ended the stream without a reason");
                 if (isFirst) Begin(rank);
-                if (Read(stream.Current) is { } ended) return ended;
+                if (Read(stream.Current) is not { } ended) continue;
+                // A rank that hands one sequence over is draining and takes no other.
+                if (!ended) _ranks.Report(rank);
+                return ended;
             }
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested && Resilience.MayResume(e, _hasBegun))

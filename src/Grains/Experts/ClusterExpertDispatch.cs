@@ -98,6 +98,12 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
         _changed.Set();
     }
 
+    /// <summary>The way to <paramref name="silo"/> by the latest view; null to this silo itself, or if the view knows none.</summary>
+    public TransportPeer? FindPeer(string silo)
+    {
+        lock (_gate) return PeerOf(_latest.View, silo);
+    }
+
     /// <summary>Ends waiting: from now on steps that need other silos fail as unavailable. Call it before the engine is disposed.</summary>
     public void Close()
     {
