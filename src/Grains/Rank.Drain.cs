@@ -60,7 +60,7 @@ public sealed partial class Rank
     private async Task<bool> MoveAsync(Guid id, OpenSequence open, string target, CancellationToken cancellationToken)
     {
         Task<SequenceExport?> exporting = Engine.ExportAsync(open.Sequence);
-        await exporting.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)exporting).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!exporting.IsCompleted)
         {
             // The step hangs. Should it ever end, nobody wants the pages any more.
@@ -70,14 +70,28 @@ public sealed partial class Rank
 
         using SequenceExport? export = await exporting;
         if (export is null) return false;
-        string? failure = _experts.FindPeer(target) is { } peer && _sender is { } sender
-            ? await Task.Factory.StartNew(() => sender.Send(id, export, peer), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
-            : "no transport reaches it";
+        string? failure = await SendAsync(id, export, target);
         // Set before the export's end ends the stream.
         open.MovedTo = failure is null ? target : null;
         if (failure is null) LogMoved(id, export.TokenIds.Length, target);
         else LogNotMoved(id, target, failure);
         return failure is null;
+    }
+
+    /// <summary>Null if the target has the pages; else why not. Sending blocks a thread of its own.</summary>
+    private async Task<string?> SendAsync(Guid id, SequenceExport export, string target)
+    {
+        if (_sender is not { } sender) return "there is no transport";
+        try
+        {
+            if (_experts.FindPeer(target) is not { } peer) return "no transport reaches it";
+            return await Task.Factory.StartNew(() => sender.Send(id, export, peer), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
+        catch (Exception e)
+        {
+            // Whatever went wrong with the pages, the sequence itself is safe: it can be computed anew.
+            return e.Message;
+        }
     }
 
     private static async Task DropAsync(Task<SequenceExport?> exporting) => (await exporting)?.Dispose();
