@@ -6,7 +6,7 @@ namespace Conclave.Grains.Transport;
 /// </summary>
 internal sealed unsafe class PeerConnection : IFrameSink
 {
-    private const int StandBackMs = 1, ListenMs = 50, MaxHeartbeatBytes = 4096;
+    private const int StandBackMs = 1, MaxHeartbeatBytes = 4096;
 
     private readonly object _receiving = new(), _background = new();
     private readonly Wire _wire;
@@ -84,7 +84,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
     /// <summary>Receives until <paramref name="call"/> is complete or the time has come; 0 = only what is there. False = another thread is receiving.</summary>
     public bool TryReceive(TensorCall call, long untilNs)
     {
-        if (!_wire.IsNonBlocking || !Monitor.TryEnter(_receiving)) return false;
+        if (!_wire.CanPoll || !Monitor.TryEnter(_receiving)) return false;
         try
         {
             _turns++;
@@ -116,7 +116,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
 
             try
             {
-                if (_wire.WaitReadable(isWaitedFor ? StandBackMs : ListenMs)) ReceiveWhatIsThere();
+                if (_wire.WaitReadable(isWaitedFor ? StandBackMs : Wire.SliceMs)) ReceiveOnce();
             }
             finally
             {
@@ -192,39 +192,36 @@ internal sealed unsafe class PeerConnection : IFrameSink
         long now = _clock.NowNs(), spinUntilNs = now + _spinNs;
         while (!call.IsCompleted && !_failed)
         {
-            int count = ReceiveOnce(now);
-            if (count > 0) continue;
-            if (count < 0) return;
+            bool isReadable = true;
+            if (now < spinUntilNs)
+            {
+                isReadable = _wire.WaitReadable(0);
+                if (!isReadable) Thread.SpinWait(8);
+            }
+            else if (untilNs - now < Wire.SliceMs * Nanoseconds.PerMillisecond)
+            {
+                isReadable = _wire.WaitReadable(Nanoseconds.CeilingMs(untilNs - now, Wire.SliceMs));
+            }
+
+            if (isReadable) ReceiveOnce();
             now = _clock.NowNs();
-            if (now >= untilNs) return;
-            if (now < spinUntilNs) Thread.SpinWait(8);
-            else _wire.WaitReadable(Nanoseconds.CeilingMs(untilNs - now, ListenMs));
+            if (!isReadable && now >= untilNs) return;
         }
     }
 
-    private void ReceiveWhatIsThere()
+    private void ReceiveOnce()
     {
-        long now = _clock.NowNs();
-        while (!_failed && ReceiveOnce(now) > 0 && _wire.IsNonBlocking)
-        {
-        }
-    }
-
-    private int ReceiveOnce(long nowNs)
-    {
-        if (_failed) return -1;
+        if (_failed) return;
         try
         {
             int count = _receiver.Receive();
-            if (count > 0 && !_conditions.Cut) Volatile.Write(ref _heardNs, nowNs);
+            if (count > 0 && !_conditions.Cut) Volatile.Write(ref _heardNs, _clock.NowNs());
             if (IsGoodbye) Fail("the peer has left");
             else if (count < 0) Fail("the peer closed the connection");
-            return count;
         }
         catch (TransportException e)
         {
             Fail(e.Message);
-            return -1;
         }
     }
 

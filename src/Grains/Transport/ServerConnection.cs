@@ -6,7 +6,7 @@ namespace Conclave.Grains.Transport;
 /// <summary>A connection that a peer opened: one thread receives requests, has them answered and sends the replies.</summary>
 internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 {
-    private const int ListenMs = 50, MaxHeartbeatBytes = 4096, MaxMessageBytes = 1024;
+    private const int MaxHeartbeatBytes = 4096, MaxMessageBytes = 1024;
 
     private readonly Wire _wire;
     private readonly ServedRequests _requests;
@@ -60,32 +60,32 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
         long spinUntilNs = 0, spinNs = _options.SpinUs * Nanoseconds.PerMicrosecond;
         while (true)
         {
-            int count = _receiver.Receive();
-            if (count < 0) return;
-            bool isBusy = count > 0;
-            if (isBusy && !_options.Link.Cut) Volatile.Write(ref _heardNs, _clock.NowNs());
             if (_requests.TryNext(out TensorRequest request))
             {
-                // An injected delay: the time until the request counts as arrived goes into receiving.
                 long waitNs = request.DueNs == 0 ? 0 : request.DueNs - _clock.NowNs();
-                if (waitNs > 2 * Nanoseconds.PerMillisecond)
+                if (waitNs <= 2 * Nanoseconds.PerMillisecond || !_wire.CanPoll)
                 {
-                    if (!isBusy) _wire.WaitReadable(1);
+                    if (waitNs > 0) PreciseSleep.Until(request.DueNs, _clock);
+                    _requests.TakeNext();
+                    bool isSent = Answer(request);
+                    _requests.Recycle(request);
+                    if (!isSent) return;
+                    spinUntilNs = spinNs == 0 ? 0 : _clock.NowNs() + spinNs;
                     continue;
                 }
 
-                if (waitNs > 0) PreciseSleep.Until(request.DueNs, _clock);
-                _requests.TakeNext();
-                bool isSent = Answer(request);
-                _requests.Recycle(request);
-                if (!isSent) return;
-                spinUntilNs = _clock.NowNs() + spinNs;
+                // An injected delay: the time until the request counts as arrived goes into receiving.
+                if (!_wire.WaitReadable(1)) continue;
+            }
+            else if (spinUntilNs != 0 && _wire.CanPoll && _clock.NowNs() < spinUntilNs && !_wire.WaitReadable(0))
+            {
+                Thread.SpinWait(8);
                 continue;
             }
 
-            if (isBusy) continue;
-            if (_wire.IsNonBlocking && _clock.NowNs() < spinUntilNs) Thread.SpinWait(8);
-            else _wire.WaitReadable(ListenMs);
+            int count = _receiver.Receive();
+            if (count < 0) return;
+            if (count > 0 && !_options.Link.Cut) Volatile.Write(ref _heardNs, _clock.NowNs());
         }
     }
 

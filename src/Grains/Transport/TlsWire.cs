@@ -22,7 +22,7 @@ internal sealed unsafe class TlsWire : Wire
         _stream = new SslStream(new NetworkStream(socket, ownsSocket: true));
     }
 
-    public override bool IsNonBlocking => false;
+    public override bool CanPoll => false;
 
     public override string Remote { get; }
 

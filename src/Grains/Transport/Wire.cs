@@ -6,8 +6,11 @@ namespace Conclave.Grains.Transport;
 /// <summary>One connection's bytes, for dedicated threads: at most one receives and one sends at a time, any thread may shut it down.</summary>
 internal abstract unsafe class Wire : IDisposable
 {
-    /// <summary>Whether <see cref="Receive"/> returns at once, so that any waiting thread may do the receiving.</summary>
-    public abstract bool IsNonBlocking { get; }
+    /// <summary>Longest time that <see cref="Receive"/> waits.</summary>
+    public const int SliceMs = 50;
+
+    /// <summary>Whether <see cref="WaitReadable"/> can tell what <see cref="Receive"/> will do, so that any waiting thread may do the receiving.</summary>
+    public abstract bool CanPoll { get; }
 
     /// <summary>Who is at the other end, for logs.</summary>
     public abstract string Remote { get; }
@@ -24,7 +27,7 @@ internal abstract unsafe class Wire : IDisposable
     /// <summary>Bytes that the system holds for us to read.</summary>
     public abstract int AvailableBytes { get; }
 
-    /// <summary>Bytes received, 0 = none now, -1 = the connection is gone.</summary>
+    /// <summary>Waits a little for bytes. Returns their number, 0 = none came, -1 = the connection is gone.</summary>
     public abstract int Receive(Span<byte> into);
 
     /// <summary>Waits until something can be received, the connection is gone or the time is up.</summary>
@@ -48,8 +51,6 @@ internal sealed unsafe class SocketWire : Wire
     /// <summary>A send that makes no progress for this long has failed.</summary>
     public const int StallLimitMs = 10_000;
 
-    private const int PollMs = 50;
-
     private readonly Socket _socket;
     private volatile bool _closed;
 
@@ -57,11 +58,13 @@ internal sealed unsafe class SocketWire : Wire
     {
         _socket = socket;
         Prepare(socket, bufferBytes);
-        socket.Blocking = false;
+        // Blocking calls: one system call to receive, one to send, as a plain ping-pong has.
+        socket.ReceiveTimeout = SliceMs;
+        socket.SendTimeout = StallLimitMs;
         Remote = socket.RemoteEndPoint is IPEndPoint remote ? remote.ToString() : "a process of this machine";
     }
 
-    public override bool IsNonBlocking => true;
+    public override bool CanPoll => true;
 
     public override string Remote { get; }
 
@@ -123,7 +126,7 @@ internal sealed unsafe class SocketWire : Wire
         {
             int count = _socket.Receive(into, SocketFlags.None, out SocketError error);
             return error == SocketError.Success ? (count == 0 ? -1 : count)
-                : error is SocketError.WouldBlock or SocketError.Interrupted or SocketError.TryAgain ? 0 : -1;
+                : error is SocketError.WouldBlock or SocketError.TimedOut or SocketError.Interrupted ? 0 : -1;
         }
         catch (ObjectDisposedException)
         {
@@ -147,32 +150,23 @@ internal sealed unsafe class SocketWire : Wire
 
     public override bool Send(byte* data, int sizeBytes)
     {
-        int sent = 0, stalledMs = 0;
-        while (sent < sizeBytes)
+        int sent = 0;
+        try
         {
-            if (_closed) return false;
-            try
+            while (sent < sizeBytes)
             {
+                if (_closed) return false;
                 int count = _socket.Send(new ReadOnlySpan<byte>(data + sent, sizeBytes - sent), SocketFlags.None, out SocketError error);
-                if (error == SocketError.Success)
-                {
-                    sent += count;
-                    stalledMs = 0;
-                    continue;
-                }
+                if (error is not (SocketError.Success or SocketError.Interrupted)) return false;
+                sent += count;
+            }
 
-                if (error is not (SocketError.WouldBlock or SocketError.Interrupted or SocketError.NoBufferSpaceAvailable)) return false;
-                if (_socket.Poll(PollMs * 1000, SelectMode.SelectWrite)) continue;
-                stalledMs += PollMs;
-                if (stalledMs >= StallLimitMs) return false;
-            }
-            catch (Exception e) when (e is ObjectDisposedException or SocketException)
-            {
-                return false;
-            }
+            return true;
         }
-
-        return true;
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
     }
 
     public override void Shutdown()

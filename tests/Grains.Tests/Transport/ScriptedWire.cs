@@ -9,7 +9,7 @@ internal sealed class ScriptedWire(byte[] script, Random random) : Wire
     private int _position;
     private volatile bool _closed;
 
-    public override bool IsNonBlocking => true;
+    public override bool CanPoll => true;
 
     public override string Remote => "a script";
 
