@@ -32,23 +32,23 @@ internal sealed unsafe class Heart : IDisposable
     public void Dispose()
     {
         _stop.Set();
-        _thread.Join();
+        // The transport may be closed by whoever hears of a suspicion, on this very thread.
+        if (_thread != Thread.CurrentThread) _thread.Join();
         _frame.Return();
-        _stop.Dispose();
     }
 
     private void Run()
     {
         long stallNs = _transport.Options.SuspectMs * Nanoseconds.PerMillisecond / 2;
         var running = new RunningTime(_stepMs * Nanoseconds.PerMillisecond, _clock.NowNs());
-        while (!_stop.Wait(_stepMs))
+        while (!_stop.IsSet && !_stop.Wait(_stepMs))
         {
             long now = _clock.NowNs();
             long stepNs = running.Advance(now, out long stalledNs);
             if (stalledNs > stallNs) TransportLog.Stalled(_logger, stalledNs / Nanoseconds.PerMillisecond);
             foreach (TransportPeer peer in _transport.PeerArray) peer.Judge(stepNs);
             foreach (AcceptedConnection accepted in _transport.AcceptedArray) accepted.Judge(stepNs);
-            Beat(now);
+            if (!_stop.IsSet) Beat(now);
         }
     }
 

@@ -6,7 +6,7 @@ namespace Conclave.Grains.Transport;
 /// </summary>
 internal sealed unsafe class PeerConnection : IFrameSink
 {
-    private const int StandBackMs = 1, MaxHeartbeatBytes = 4096;
+    private const int StandBackMs = 1, IdleStandBackMs = 5, MaxHeartbeatBytes = 4096;
 
     private readonly object _receiving = new(), _background = new();
     private readonly Wire _wire;
@@ -110,7 +110,8 @@ internal sealed unsafe class PeerConnection : IFrameSink
             if ((turns != seen && !isWaitedFor) || !Monitor.TryEnter(_receiving))
             {
                 seen = turns;
-                lock (_background) Monitor.Wait(_background, StandBackMs);
+                // With nothing under way only heartbeats can come, and the next call's own thread had better receive its reply.
+                lock (_background) Monitor.Wait(_background, _table.InFlight == 0 ? IdleStandBackMs : StandBackMs);
                 continue;
             }
 

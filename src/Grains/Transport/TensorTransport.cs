@@ -36,7 +36,7 @@ public sealed class TensorTransport : IDisposable
         _clock = clock ?? TimeProvider.System;
         _logger = logger ?? NullLogger.Instance;
         if (options.Tls is not null) Certificates = new TransportCertificates(options.Tls);
-        Buffers = new NativeBufferPool(2 * options.MaxInFlightBytes);
+        Buffers = new NativeBufferPool(options.MaxInFlightBytes);
     }
 
     /// <summary>A peer's state changed from the second to the third argument.</summary>
@@ -88,15 +88,7 @@ public sealed class TensorTransport : IDisposable
         tcp.Bind(new IPEndPoint(host, Options.Port));
         tcp.Listen(128);
         string instance = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
-        Socket? unix = null;
-        if (Options.UseUnixSocket)
-        {
-            _unixPath = Path.Combine(Options.UnixSocketFolder, $"conclave-{instance}.sock");
-            unix = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            unix.Bind(new UnixDomainSocketEndPoint(_unixPath));
-            File.SetUnixFileMode(_unixPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            unix.Listen(128);
-        }
+        Socket? unix = Options.UseUnixSocket ? UnixSocketFile.Listen(Options.UnixSocketFolder, instance, out _unixPath) : null;
 
         string advertised = Options.AdvertisedHost ?? (Options.ListenHost == "*" ? Dns.GetHostName() : host.ToString());
         if (advertised.Contains(':', StringComparison.Ordinal) && !advertised.StartsWith('[')) advertised = $"[{advertised}]";

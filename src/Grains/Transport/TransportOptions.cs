@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.Sockets;
+using System.Text;
 
 namespace Conclave.Grains.Transport;
 
@@ -17,7 +19,7 @@ public sealed class TransportOptions
     /// <summary>Whether processes of the same machine meet over a Unix socket. Off where a test cuts the network between silos of one machine.</summary>
     public bool UseUnixSocket { get; set; } = true;
 
-    /// <summary>Folder of the Unix socket; short, as a socket's path has at most 107 bytes.</summary>
+    /// <summary>Folder of the Unix socket; it must be short, as the path of a socket has at most 107 bytes.</summary>
     public string UnixSocketFolder { get; set; } = Path.GetTempPath();
 
     /// <summary>Secret that every member of the cluster knows. Empty = nobody is asked for proof; allowed on loopback only.</summary>
@@ -94,12 +96,15 @@ public sealed class TransportOptions
         IPAddress listen = ListenAddress();
         if (ClusterSecret.Length == 0 && !IPAddress.IsLoopback(listen))
             throw new ArgumentException($"{nameof(ClusterSecret)} is empty, but {nameof(ListenHost)} {ListenHost} can be reached from other machines: set a secret, or listen on 127.0.0.1");
+        if (UseUnixSocket && !Directory.Exists(UnixSocketFolder)) throw new ArgumentException($"{nameof(UnixSocketFolder)} '{UnixSocketFolder}' does not exist");
+        if (UseUnixSocket && Encoding.UTF8.GetByteCount(UnixSocketFolder) > UnixSocketFile.MaxFolderBytes)
+            throw new ArgumentException($"{nameof(UnixSocketFolder)} '{UnixSocketFolder}' is too long for a socket: at most {UnixSocketFile.MaxFolderBytes} bytes");
         Tls?.Validate();
         Link.Validate();
     }
 
     internal IPAddress ListenAddress() =>
-        ListenHost == "*" ? IPAddress.IPv6Any
+        ListenHost == "*" ? (Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any)
         : ListenHost == "localhost" ? IPAddress.Loopback
         : IPAddress.TryParse(ListenHost, out IPAddress? address) ? address
         : throw new ArgumentException($"{nameof(ListenHost)} '{ListenHost}' is not an IP address or *");

@@ -19,6 +19,7 @@ public sealed class TransportPeer : IDisposable
     private readonly TransportAddress _target;
     private readonly Silence _silence = new();
     private volatile PeerConnection? _connection;
+    private volatile Wire? _dialled;
     private volatile bool _disposed;
     private PeerState _state = PeerState.Connecting;
     private long _heardNs;
@@ -102,6 +103,7 @@ public sealed class TransportPeer : IDisposable
             connection.Fail("closed");
         }
 
+        _dialled?.Shutdown();
         SetState(PeerState.Closed, "closed");
         if (_thread != Thread.CurrentThread) _thread.Join();
     }
@@ -146,6 +148,8 @@ public sealed class TransportPeer : IDisposable
         try
         {
             wire = Dialer.Dial(_target, _options, _transport.Certificates, out bool isUnix);
+            _dialled = wire;
+            if (_disposed) wire.Shutdown();
             Agreement agreement;
             // Nobody may keep us waiting: a certificate's exchange has no limit of its own.
             using (new Timer(static w => ((Wire)w!).Shutdown(), wire, 2 * _options.HandshakeTimeoutMs, Timeout.Infinite))
@@ -162,10 +166,15 @@ public sealed class TransportPeer : IDisposable
         catch (Exception e) when (e is SocketException or TransportException or PeerReplacedException or IOException)
         {
             wire?.Dispose();
+            if (_disposed) return null;
             if (_lastFailure != e.Message) TransportLog.CannotConnect(_logger, Address, e.Message);
             _lastFailure = e.Message;
             if (e is PeerReplacedException || (_wasAlive && e is SocketException { SocketErrorCode: SocketError.ConnectionRefused })) SetState(PeerState.Suspect, e.Message);
             return null;
+        }
+        finally
+        {
+            _dialled = null;
         }
     }
 

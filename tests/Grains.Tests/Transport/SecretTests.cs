@@ -86,6 +86,41 @@ public sealed class SecretTests
         Assert.True(SpinWait.SpinUntil(() => peer.State == PeerState.Suspect, Pair.Long));
     }
 
+    [Fact]
+    public void Socket_files_of_killed_processes_are_cleared_away()
+    {
+        string folder = Directory.CreateTempSubdirectory("conclave-sock-").FullName;
+        string left = Path.Combine(folder, "conclave-99999999-0123456789abcdef.sock");
+        using (var dead = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)) dead.Bind(new UnixDomainSocketEndPoint(left));
+        if (!File.Exists(left)) File.WriteAllText(left, "");
+        using (TensorTransport transport = Pair.Make(unix: true, options => options.UnixSocketFolder = folder))
+        {
+            Assert.False(File.Exists(left));
+            Assert.True(File.Exists(TransportAddress.Parse(transport.Address).UnixPath));
+        }
+
+        Assert.Empty(Directory.EnumerateFiles(folder));
+        Directory.Delete(folder);
+    }
+
+    [Fact]
+    public void Closing_does_not_wait_for_one_who_never_introduces_himself()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        using TensorTransport caller = Pair.Make(unix: false, options => options.HandshakeTimeoutMs = 600_000);
+        TransportPeer peer = caller.Connect($"127.0.0.1:{((IPEndPoint)listener.LocalEndPoint!).Port};machine=m;instance=i");
+        using Socket accepted = listener.Accept();
+        Assert.NotEqual(0, accepted.Receive(new byte[1]));
+        using TensorCall call = peer.Rent(0);
+        call.Send(Pair.Long);
+        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        peer.Dispose();
+        Assert.Equal(PeerState.Closed, peer.State);
+        Assert.Empty(caller.Peers);
+    }
+
     [Theory]
     [InlineData("*", "")]
     [InlineData("0.0.0.0", "")]
