@@ -3,34 +3,30 @@ namespace Conclave.Grains;
 /// <summary>Where experts go: pure functions from a model, slots and loads to a map.</summary>
 public static class ExpertPlanner
 {
-    /// <summary>A map for the input's slots that moves no more than it must.</summary>
+    /// <summary>
+    /// A map for the input's slots that moves no more than it must: replicas stay where they are unless their slot is gone or has more than its share, or a
+    /// silo, host or zone holds several replicas of an expert that could be apart. What is free to choose is chosen by load.
+    /// </summary>
     /// <exception cref="ArgumentException">A field of the input is out of range; the message names it.</exception>
     public static PlacementPlan Plan(PlacementInput input)
     {
-        var replicas = new int[input.ExpertSizeBytes.Count * input.ExpertCount][];
-        for (int pair = 0; pair < replicas.Length; pair++)
-            replicas[pair] = input.ExpertSizeBytes[pair / input.ExpertCount] > 0 && input.Slots.Count > 0 ? [pair % input.ExpertCount % input.Slots.Count] : [];
-        var map = new ExpertMap { Version = (input.Previous?.Version ?? 0) + 1, SlotKeys = [.. input.Slots.Select(slot => slot.Key)], ExpertCount = input.ExpertCount, Replicas = replicas };
-        int pairs = input.ExpertSizeBytes.Count(size => size > 0) * input.ExpertCount, covered = replicas.Count(r => r.Length > 0);
-        return new PlacementPlan
-        {
-            Map = map,
-            PairCount = pairs,
-            CoveredCount = covered,
-            UnderReplicatedCount = input.MinReplicas > 1 ? pairs : pairs - covered,
-            MovedCount = covered,
-            MovedSizeBytes = input.ExpertSizeBytes.Sum() * input.ExpertCount,
-            LeastMovedCount = 0,
-            Balance = MapBalance.Of(map, input.Loads),
-        };
+        input.Validate();
+        return new ClusterPlacement(input).Plan(layer => layer.Keep());
     }
 
     /// <summary>
     /// A map that spreads the input's loads better than the previous one. Moves more than <see cref="Plan"/>, but only where the heaviest slot of a layer
     /// loses at least <paramref name="minGain"/> of its load.
     /// </summary>
+    /// <param name="input">As for <see cref="Plan"/>.</param>
+    /// <param name="minGain">Above 0, below 1.</param>
     /// <exception cref="ArgumentException">A field of the input is out of range; the message names it.</exception>
-    public static PlacementPlan Rebalance(PlacementInput input, double minGain) => Plan(input);
+    public static PlacementPlan Rebalance(PlacementInput input, double minGain)
+    {
+        input.Validate();
+        if (!(minGain is > 0 and < 1)) throw new ArgumentOutOfRangeException(nameof(minGain), minGain, "must be above 0 and below 1");
+        return new ClusterPlacement(input).Plan(layer => layer.Rebalance(minGain));
+    }
 
     /// <summary>What each slot of <paramref name="map"/> has to hold, in the order of <see cref="ExpertMap.SlotKeys"/>.</summary>
     public static IReadOnlyList<ShardLoad> Loads(ExpertMap map)

@@ -45,4 +45,24 @@ public sealed record PlacementInput
 
     /// <summary>The map in use, whose slots already hold weights; null to start from nothing.</summary>
     public ExpertMap? Previous { get; init; }
+
+    /// <summary>Checks every field.</summary>
+    /// <exception cref="ArgumentException">The message begins with the first wrong field's name.</exception>
+    public void Validate()
+    {
+        Check(ExpertCount >= 0, nameof(ExpertCount), ExpertCount, "must not be negative");
+        Check(ExpertSizeBytes.All(size => size >= 0), nameof(ExpertSizeBytes), ExpertSizeBytes.DefaultIfEmpty().Min(), "must not be negative");
+        Check(MinReplicas >= 1, nameof(MinReplicas), MinReplicas, "must be at least 1");
+        Check(RedundantExperts >= 0, nameof(RedundantExperts), RedundantExperts, "must not be negative");
+        foreach (PlacementSlot slot in Slots) Check(slot.CapacityBytes is null or >= 0, $"{nameof(Slots)}[{slot.Key}].{nameof(slot.CapacityBytes)}", slot.CapacityBytes!, "must not be negative");
+        foreach (var key in Slots.CountBy(slot => slot.Key)) Check(key.Value == 1, nameof(Slots), key.Key, "is the key of more than one slot");
+        if (Loads is null) return;
+        Check(Loads.Count == ExpertSizeBytes.Count * ExpertCount, nameof(Loads), Loads.Count, $"values for {ExpertSizeBytes.Count} layers of {ExpertCount} experts");
+        foreach (double load in Loads) Check(double.IsFinite(load) && load >= 0, nameof(Loads), load, "must be finite and not negative");
+    }
+
+    private static void Check(bool holds, string field, object value, string rule)
+    {
+        if (!holds) throw new ArgumentException(FormattableString.Invariant($"{field}: {value} {rule}"));
+    }
 }
