@@ -4,20 +4,19 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace Conclave.Silo;
 
-/// <summary>Healthy while this silo's rank can take sequences.</summary>
-internal sealed class RankHealth(Rank rank) : IHealthCheck
+/// <summary>Healthy while this silo serves: its rank takes sequences, and every expert has a place somewhere.</summary>
+internal sealed class RankHealth(SiloLifetime lifetime, ClusterWatch watch, SiloOptions options, Rank rank) : IHealthCheck
 {
-    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) => Task.FromResult(Check());
+
+    private HealthCheckResult Check()
     {
-        try
-        {
-            EngineStatus status = rank.Engine.Status;
-            if (status.Fault is { } fault) return Task.FromResult(HealthCheckResult.Unhealthy("the step loop has failed; restart the silo", fault));
-            return Task.FromResult(HealthCheckResult.Healthy($"{status.Running} running, {status.Waiting} waiting"));
-        }
-        catch (OperatingException e)
-        {
-            return Task.FromResult(HealthCheckResult.Unhealthy(e.Message));
-        }
+        if (lifetime.Obstacle is { } obstacle) return HealthCheckResult.Unhealthy(obstacle);
+        if (watch.View.MissingExperts is > 0 and int missing) return HealthCheckResult.Unhealthy($"{missing} experts have no place; add a silo or raise its expert memory");
+        if (!options.HasRank) return HealthCheckResult.Healthy($"experts only, map version {watch.View.Map.Version}");
+        EngineStatus status = rank.Engine.Status;
+        return rank.Fault is { } fault
+            ? HealthCheckResult.Unhealthy($"restart the silo: {fault}", status.Fault)
+            : HealthCheckResult.Healthy($"{status.Running} running, {status.Waiting} waiting");
     }
 }

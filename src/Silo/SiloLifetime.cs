@@ -1,33 +1,268 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using Conclave.Grains;
+using Conclave.Grains.Transport;
+using Conclave.Model.Experts;
+using Conclave.Model.Checkpoints;
 using Conclave.Model.Kernels;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Orleans;
 using Orleans.Runtime;
 
 namespace Conclave.Silo;
 
-/// <summary>A silo's way into service and out of it: offer slots, take the map, start the engine, announce the rank; the reverse at the end.</summary>
-internal sealed partial class SiloLifetime(
-    IGrainFactory grains, ILocalSiloDetails silo, SiloOptions options, ClusterExpertDispatch experts, Rank rank, ILogger<SiloLifetime> logger) : IHostedService
+/// <summary>Where a silo is in its life.</summary>
+internal enum SiloPhase
 {
-    private readonly string _silo = silo.SiloAddress.ToParsableString();
+    /// <summary>It joins, and waits until every expert has a place.</summary>
+    Starting,
 
-    private IExpertMapGrain Map => grains.GetGrain<IExpertMapGrain>(options.ModelName);
+    /// <summary>It serves.</summary>
+    Serving,
 
+    /// <summary>Its sequences and experts move to other silos.</summary>
+    Draining,
+}
+
+/// <summary>
+/// A silo's way into service and out of it. In: listen for rows, join, wait until the map places every expert, start the engine, announce the rank. Out: take no
+/// new sequences, hand over the old ones, wait until no rank uses a map that names this silo, leave. A second signal cuts the way out short.
+/// </summary>
+internal sealed partial class SiloLifetime(
+    ClusterWatch watch, SiloPeers peers, ILocalSiloDetails silo, SiloOptions options, Checkpoint checkpoint, Rank rank, ExpertService service, IHostApplicationLifetime host,
+    TimeProvider clock, ILogger<SiloLifetime> logger, TensorTransport? transport = null, FailureJudge? judge = null) : IHostedService, IDisposable
+{
+    private static readonly TimeSpan ProgressPeriod = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan QuietTime = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan LeaveLimit = TimeSpan.FromSeconds(5);
+
+    private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _forced = new();
+    private readonly List<PosixSignalRegistration> _signals = [];
+    private readonly List<Task> _running = [];
+    private int _signalCount;
+
+    /// <summary>Where it is.</summary>
+    public SiloPhase Phase { get; private set; } = SiloPhase.Starting;
+
+    /// <summary>What it waits for, or why it cannot serve; null while it can.</summary>
+    public string? Obstacle { get; private set; } = "this silo is starting";
+
+    /// <inheritdoc/>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        long started = Stopwatch.GetTimestamp();
-        ClusterView view = await Map.Join(new SiloOffer { Silo = _silo, Slots = options.Slots });
-        experts.Use(view);
-        rank.Start();
-        await Map.RankReady(_silo);
-        LogServing(options.ModelName, silo.SiloAddress, view.Map.Version, view.Map.SlotKeys.Length, KernelSet.Best.Tier, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+        // Only counted here: what the first one does is the host's business.
+        foreach (PosixSignal signal in new[] { PosixSignal.SIGTERM, PosixSignal.SIGINT }) _signals.Add(PosixSignalRegistration.Create(signal, _ => OnSignal()));
+        transport?.Start();
+        Task serving = Task.Run(EnterAsync, CancellationToken.None);
+        _running.Add(serving);
+        if (!options.StartsInBackground) await serving.WaitAsync(cancellationToken);
     }
 
-    public async Task StopAsync(CancellationToken cancellationToken) => await Map.Leave(_silo);
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _forced.Token);
+        limit.CancelAfter(TimeSpan.FromSeconds(options.DrainGraceSeconds));
+        bool wasMember = watch.View.Silos.Any(o => o.Silo == watch.Silo);
+        Phase = SiloPhase.Draining;
+        Obstacle = "this silo is draining";
+        try
+        {
+            if (wasMember) await DrainAsync(limit.Token);
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested)
+        {
+            LogDrainCut(rank.SequenceCount);
+        }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "serving {Model} on silo {Silo}: map version {MapVersion}, {Slots} expert slots, {Tier} kernels, {Threads} threads; started in {StartMs:F0} ms")]
-    private partial void LogServing(string model, SiloAddress silo, long mapVersion, int slots, KernelTier tier, int threads, double startMs);
+        await _stop.CancelAsync();
+        await Task.WhenAll(_running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (wasMember) await LeaveAsync();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (PosixSignalRegistration signal in _signals) signal.Dispose();
+        _stop.Dispose();
+        _forced.Dispose();
+    }
+
+    private async Task EnterAsync()
+    {
+        long started = Stopwatch.GetTimestamp();
+        try
+        {
+            _running.Add(FollowAsync(Offer()));
+            if (judge is not null) _running.Add(judge.RunAsync(_stop.Token));
+            await WaitForExpertsAsync();
+            if (options.HasRank)
+            {
+                rank.Start();
+                watch.AnnounceRank();
+                await watch.UntilAsync(view => view.Ranks.Contains(watch.Silo) || view.Draining.Contains(watch.Silo), _stop.Token);
+            }
+
+            if (Phase == SiloPhase.Draining) return;
+            (Phase, Obstacle) = (SiloPhase.Serving, null);
+            LogServing(options.ModelName, silo.SiloAddress, watch.View.Map.Version, watch.View.Map.SlotKeys.Length, watch.View.Silos.Length, KernelSet.Best.Tier, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            LogStartCut();
+        }
+        catch (Exception e) when (options.StartsInBackground)
+        {
+            LogStartFailed(e);
+            Obstacle = e.Message;
+            Environment.ExitCode = 1;
+            host.StopApplication();
+        }
+    }
+
+    private async Task FollowAsync(SiloOffer offer)
+    {
+        Task leaving = WatchForDrainAsync();
+        await watch.RunAsync(offer, _stop.Token);
+        await leaving;
+    }
+
+    /// <summary>Someone asked the map to drain this silo: the process ends when it is done.</summary>
+    private async Task WatchForDrainAsync()
+    {
+        await watch.UntilAsync(view => view.Draining.Contains(watch.Silo), _stop.Token);
+        if (Phase == SiloPhase.Draining) return;
+        LogAskedToDrain();
+        host.StopApplication();
+    }
+
+    private SiloOffer Offer()
+    {
+        var labels = new Dictionary<string, string>(options.Labels);
+        labels.TryAdd("host", Environment.MachineName);
+        return new SiloOffer
+        {
+            Silo = watch.Silo,
+            Name = options.Name,
+            Slots = options.SlotCount,
+            TransportAddress = peers.Address,
+            Host = labels["host"],
+            Zone = labels.GetValueOrDefault("zone", ""),
+            Labels = labels,
+            Attention = options.HasRank,
+            ExpertMemoryBytes = options.ExpertMemorySizeBytes,
+            MinReplicas = options.Replicas,
+            RedundantExperts = options.RedundantExperts,
+        };
+    }
+
+    private async Task WaitForExpertsAsync()
+    {
+        int pairs = ExpertShard.AllOf(checkpoint.Config).Count();
+        Task complete = watch.UntilAsync(view => view.IsComplete && view.Silos.Any(o => o.Silo == watch.Silo), _stop.Token);
+        while (!complete.IsCompleted)
+        {
+            await Task.WhenAny(complete, Task.Delay(ProgressPeriod, clock, _stop.Token));
+            if (complete.IsCompleted) break;
+            ClusterView view = watch.View;
+            double placed = view.Map.Version == 0 || pairs == 0 ? 0 : 1 - ((double)view.MissingExperts / pairs);
+            Obstacle = $"waiting for silos: {placed:P0} of the experts have a place";
+            LogWaiting(placed, view.Silos.Length);
+        }
+
+        await complete;
+    }
+
+    private async Task DrainAsync(CancellationToken cancellationToken)
+    {
+        await AskToDrainAsync(cancellationToken);
+        string[] targets = [.. watch.View.Ranks.Where(other => other != watch.Silo)];
+        LogDraining(rank.SequenceCount, targets.Length);
+        Task handOver = HandOverAsync(targets, cancellationToken);
+        while (!await AskToDrainAsync(cancellationToken)) await Task.Delay(DrainPoll, clock, cancellationToken);
+        await handOver;
+        // Rows on their way here were sent by steps that used an older map.
+        for (long answered = -1; answered != service.AnsweredRows;)
+        {
+            answered = service.AnsweredRows;
+            await Task.Delay(targets.Length == 0 ? TimeSpan.Zero : QuietTime, clock, cancellationToken);
+        }
+    }
+
+    private async Task HandOverAsync(string[] targets, CancellationToken cancellationToken)
+    {
+        if (!options.HasRank) return;
+        (int sent, int others) = await rank.DrainAsync(targets, TimeSpan.FromSeconds(options.DrainGraceSeconds), cancellationToken);
+        LogHandedOver(sent, others);
+    }
+
+    /// <summary>Whether nothing holds this silo back; false too when the map grain does not answer.</summary>
+    private async Task<bool> AskToDrainAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await watch.Map.Drain(watch.Silo).WaitAsync(LeaveLimit, clock, cancellationToken);
+        }
+        catch (Exception e) when (Calls.MayBeRepeated(e) && !cancellationToken.IsCancellationRequested)
+        {
+            LogNoAnswer(e.Message);
+            return false;
+        }
+    }
+
+    private async Task LeaveAsync()
+    {
+        try
+        {
+            await watch.Map.Leave(watch.Silo).WaitAsync(LeaveLimit, clock);
+            LogLeft();
+        }
+        catch (Exception e) when (Calls.MayBeRepeated(e))
+        {
+            // Membership tells the map grain soon enough.
+            LogNoAnswer(e.Message);
+        }
+    }
+
+    private void OnSignal()
+    {
+        if (Interlocked.Increment(ref _signalCount) < 2) return;
+        LogForced();
+        _forced.Cancel();
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "serving {Model} on silo {Silo}: map version {MapVersion}, {Slots} expert slots on {Silos} silos, {Tier} kernels, {Threads} threads; started in {StartMs:F0} ms")]
+    private partial void LogServing(string model, SiloAddress silo, long mapVersion, int slots, int silos, KernelTier tier, int threads, double startMs);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "waiting for silos: {Placed:P0} of the experts have a place on {Silos} silos")]
+    private partial void LogWaiting(double placed, int silos);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "the start was cut short")]
+    private partial void LogStartCut();
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "the silo cannot serve")]
+    private partial void LogStartFailed(Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "asked to drain: this silo hands over its work and ends")]
+    private partial void LogAskedToDrain();
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "draining: {Sequences} sequences, {Targets} other ranks")]
+    private partial void LogDraining(int sequences, int targets);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Sent} sequences handed over with their pages, {Others} otherwise")]
+    private partial void LogHandedOver(int sent, int others);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "draining ended before everything had moved: {Sequences} sequences are computed anew elsewhere")]
+    private partial void LogDrainCut(int sequences);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "left the cluster")]
+    private partial void LogLeft();
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the map grain does not answer: {Reason}")]
+    private partial void LogNoAnswer(string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "second signal: this silo leaves at once")]
+    private partial void LogForced();
 }

@@ -18,7 +18,8 @@ public sealed class SiloTests(TestSilo silo) : IClassFixture<TestSilo>
                 while (sequence.TryRead(out GeneratedToken token)) expected.Add(token);
         }
 
-        List<TokenChunk> chunks = await ReadAsync(command);
+        // Chunks without tokens only show that the rank is alive.
+        List<TokenChunk> all = await ReadAsync(command), chunks = [.. all.Where(chunk => chunk.Ids.Length > 0 || chunk == all[^1])];
         Assert.Equal(expected.Select(token => token.Id), chunks.SelectMany(chunk => chunk.Ids));
         Assert.Equal(expected.Select(token => token.Logprob), chunks.SelectMany(chunk => chunk.Logprobs!));
         Assert.All(chunks, chunk => Assert.All(chunk.TopIds!, top => Assert.Equal(2, top.Length)));

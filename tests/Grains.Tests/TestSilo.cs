@@ -77,7 +77,7 @@ public sealed class TestSilo : IAsyncLifetime
         Assert.Fail($"{Rank.Engine.Status}, {Rank.SequenceCount} sequences open");
     }
 
-    private static int[] FreePorts(int count)
+    internal static int[] FreePorts(int count)
     {
         TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
         foreach (TcpListener listener in listeners) listener.Start();
@@ -86,7 +86,7 @@ public sealed class TestSilo : IAsyncLifetime
         return ports;
     }
 
-    private const string ConfigJson = """
+    internal const string ConfigJson = """
         {
           "model_type": "deepseek_v3", "vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "moe_intermediate_size": 16,
           "num_hidden_layers": 2, "first_k_dense_replace": 1, "moe_layer_freq": 1, "num_attention_heads": 2, "num_key_value_heads": 2,

@@ -56,4 +56,7 @@ public sealed record ExpertMap
     /// that no slot holds at the moment.
     /// </summary>
     [Id(3)] public required int[][] Replicas { get; init; }
+
+    /// <summary>Version under which the slots loaded what this map names: its own, or an earlier one if silos were lost since then.</summary>
+    [Id(4)] public long LoadedAs { get; init; }
 }

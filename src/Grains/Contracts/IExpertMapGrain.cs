@@ -23,9 +23,12 @@ public interface IExpertMapGrain : IGrainWithStringKey
     [Alias("RankReady")]
     Task RankReady(string silo);
 
-    /// <summary>A silo wants to leave: its rank gets no new sequences and its experts move to other silos. It leaves when its slots are out of the map.</summary>
+    /// <summary>
+    /// A silo is to leave: its rank gets no new sequences and its experts move to other silos. It sees itself in <see cref="ClusterView.Draining"/>.
+    /// </summary>
+    /// <returns>Whether nothing holds the silo back: no rank uses a map that names its slots, or no other silo could take its experts.</returns>
     [Alias("Drain")]
-    Task Drain(string silo);
+    Task<bool> Drain(string silo);
 
     /// <summary>A silo leaves, whether its experts have moved or not. Unknown silos are ignored.</summary>
     [Alias("Leave")]

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Orleans;
 
 namespace Conclave.Grains;
@@ -28,6 +29,7 @@ public sealed class ExpertMapState
     [Id(6)] public PlacementWishes Wishes { get; set; } = new();
 
     /// <summary>The whole.</summary>
+    [JsonIgnore]
     public ClusterView View
     {
         get => new()
