@@ -11,6 +11,7 @@ public sealed unsafe partial class ClusterExpertDispatch
     // A silo that dropped off is asked again soon, since only its state at the transport counts then; one that hangs or fails in itself is left alone for longer.
     private static readonly TimeSpan AvoidLost = TimeSpan.FromMilliseconds(50), AvoidFaulty = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan WaitSlice = TimeSpan.FromMilliseconds(250), RetryPeriod = TimeSpan.FromMilliseconds(5), SignalPeriod = TimeSpan.FromMilliseconds(500);
+    private long _longestRoundTrip;
     private int[] _targets = [];
     private int[] _targetCounts = [];
 
@@ -162,8 +163,9 @@ public sealed unsafe partial class ClusterExpertDispatch
             if (_isClosed) ThrowClosed();
         }
 
-        long end = _clock.GetTimestamp();
-        _statistics = _statistics with { Waiting = _statistics.Waiting + _clock.GetElapsedTime(start, end), Bytes = _statistics.Bytes + call.Reply.Length };
+        _statistics = _statistics with { Waiting = _statistics.Waiting + _clock.GetElapsedTime(start), Bytes = _statistics.Bytes + call.Reply.Length };
+        long end = (long)(call.DoneNs * (_clock.TimestampFrequency / 1e9));
+        _longestRoundTrip = Math.Max(_longestRoundTrip, end - sent.Sent);
         Timeline?.Add(new StepSpan(1 + (2 * Array.IndexOf(_routes.Peers, sent.Peer)) + underWay.Rows.MicroBatch, StepActivity.RoundTrip, underWay.Layer, underWay.Rows.MicroBatch, sent.Sent, end));
         if (call.Status == CallStatus.Ok && call.Reply.Length == (long)sent.Count * _config.HiddenSize * sizeof(float))
         {

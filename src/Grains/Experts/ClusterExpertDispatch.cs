@@ -56,6 +56,7 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
         options.Validate();
         (_config, _experts, _workers, _options, _silo, _transport, _clock) = (checkpoint.Config, experts, workers, options, silo, transport, clock);
         _local = new LocalExpertDispatch(_config, experts.Table, workers);
+        MicroBatches = options.MicroBatches;
         _microBatches = [new RowsUnderWay(_config, options.Type), new RowsUnderWay(_config, options.Type)];
         _latest = _routes = new ExpertRoutes(ClusterView.Empty, _ => null);
         _picker = new ExpertPicker(_config.RoutedExpertCount, StringComparer.Ordinal.GetHashCode(silo), clock);
@@ -71,8 +72,20 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
     /// <summary>Token rows that this rank has routed to each expert.</summary>
     public ExpertCounter Counter { get; }
 
+    /// <summary>Whether steps are cut in two; set it between two steps.</summary>
+    public MicroBatchMode MicroBatches { get; set; }
+
     /// <summary>Where the activities of steps are noted; null for nowhere. Set it between two steps, here and at the model.</summary>
     public StepTimeline? Timeline { get; set; }
+
+    /// <summary>Names of the lanes of <see cref="Timeline"/>: the step's thread, then two for each other silo of the map in use, one a micro-batch.</summary>
+    public IReadOnlyList<string> TimelineLanes
+    {
+        get
+        {
+            lock (_gate) return ["compute", .. _routes.Silos.SelectMany(silo => new[] { $"rows at {silo}, micro-batch 0", $"rows at {silo}, micro-batch 1" })];
+        }
+    }
 
     /// <summary>What the last finished step exchanged with other silos. Read it on the step loop's thread.</summary>
     public DispatchStatistics LastStep { get; private set; }
@@ -135,8 +148,8 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
         _isDisturbed = false;
         (_stepRows, _stepLayers, _stepStart) = (rowCount, layerCount, _clock.GetTimestamp());
         Timeline?.Clear();
-        int microBatches = _allLocal || rowCount < 2 || _options.MicroBatches == MicroBatchMode.One ? 1
-            : _options.MicroBatches == MicroBatchMode.Two ? 2
+        int microBatches = _allLocal || rowCount < 2 || MicroBatches == MicroBatchMode.One ? 1
+            : MicroBatches == MicroBatchMode.Two ? 2
             : _chooser.Choose(rowCount, layerCount);
         _statistics = new DispatchStatistics { MicroBatches = microBatches };
         return microBatches;
@@ -169,6 +182,7 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
             return;
         }
 
+        _longestRoundTrip = 0;
         // Requests that fail put new ones behind themselves.
         for (int i = 0; i < underWay.Calls.Count; i++)
         {
@@ -177,6 +191,7 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
         }
 
         underWay.Abandon();
+        _statistics = _statistics with { RoundTrips = _statistics.RoundTrips + _clock.GetElapsedTime(0, _longestRoundTrip / _statistics.MicroBatches) };
     }
 
     /// <inheritdoc/>
@@ -238,6 +253,12 @@ public readonly record struct DispatchStatistics
 
     /// <summary>Time in which the step's thread could do nothing but wait for other silos.</summary>
     public TimeSpan Waiting { get; init; }
+
+    /// <summary>
+    /// Time in which a micro-batch's rows were at other silos, one layer after the other (in each the longest request), computing there included; the mean of the micro-batches. No schedule makes
+    /// the step shorter than this.
+    /// </summary>
+    public TimeSpan RoundTrips { get; init; }
 
     /// <summary>Requests sent.</summary>
     public int Requests { get; init; }

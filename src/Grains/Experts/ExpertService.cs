@@ -31,6 +31,9 @@ public sealed unsafe class ExpertService : IRequestHandler, IDisposable
     /// <summary>The kind under which the transport must know it.</summary>
     public static ushort RequestKind => ExpertRequest.Kind;
 
+    /// <summary>Where its activities are noted; null for nowhere. Set it, and read what was noted, while no request is under way.</summary>
+    public StepTimeline? Timeline { get; set; }
+
     /// <summary>(row, expert) pairs answered since the start.</summary>
     public long AnsweredRows => Volatile.Read(ref _answeredRows);
 
@@ -60,6 +63,7 @@ public sealed unsafe class ExpertService : IRequestHandler, IDisposable
             }
 
             int width = _config.HiddenSize;
+            Timeline?.Mark(StepActivity.RoutedExperts, request.Layer, 0);
             _local.Complete(request.Layer, new RoutedRows
             {
                 RowCount = parts.PairCount,
@@ -69,6 +73,7 @@ public sealed unsafe class ExpertService : IRequestHandler, IDisposable
                 ExpertIds = parts.PairExperts,
                 Output = (float*)reply.Reserve(checked(parts.PairCount * width * sizeof(float))),
             });
+            Timeline?.Mark(StepActivity.Done, request.Layer, 0);
             (reply.Rows, reply.Columns, reply.ElementType) = (parts.PairCount, width, ElementType.F32);
             _answeredRows += parts.PairCount;
         }

@@ -63,6 +63,9 @@ public sealed unsafe class TensorCall : IDisposable
             ? Encoding.UTF8.GetString(ReplyBuffer.Data, ReplyReceivedBytes)
             : Status.ToString();
 
+    /// <summary>When the outcome was known here, by the clock's monotonic counter in nanoseconds, an injected delay included; whether anyone waited for it or not. 0 until then.</summary>
+    public long DoneNs { get; private set; }
+
     /// <summary>First byte of the reply's payload, 64-byte aligned; null if it is empty. Only with <see cref="CallStatus.Ok"/>.</summary>
     public byte* ReplyData => Status == CallStatus.Ok && ReplyBuffer is not null ? ReplyBuffer.Data : null;
 
@@ -146,6 +149,7 @@ public sealed unsafe class TensorCall : IDisposable
         Connection = null;
         Id = 0;
         DueNs = 0;
+        DoneNs = 0;
         DeadlineNs = 0;
         ReplyBegun = Writing = Abandoned = InFlight = false;
         Status = CallStatus.Pending;
@@ -160,6 +164,7 @@ public sealed unsafe class TensorCall : IDisposable
         {
             Status = status;
             _errorMessage = message;
+            DoneNs = Math.Max(_clock.NowNs(), DueNs);
             _completed = true;
             if (!_parked) return false;
             _parked = false;

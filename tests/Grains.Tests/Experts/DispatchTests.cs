@@ -152,6 +152,34 @@ public sealed class DispatchTests(ExpertModel model) : IClassFixture<ExpertModel
     }
 
     [Fact]
+    public void A_timeline_shows_rows_away_while_others_are_computed_and_no_lane_does_two_things_at_a_time()
+    {
+        using var cluster = new ExpertCluster(
+            model, 3, Dealt, new DispatchOptions { MicroBatches = MicroBatchMode.Two }, transport => transport.Link = new LinkConditions { Delay = TimeSpan.FromMilliseconds(20) });
+        cluster.Transformer.Timeline = cluster.Dispatch.Timeline = new StepTimeline(TimeProvider.System);
+        cluster.Step(cluster.NewSequence(), new int[9]);
+        StepSpan[] spans = cluster.Dispatch.Timeline.Spans.ToArray();
+        Assert.Equal(0, cluster.Dispatch.Timeline.Dropped);
+        Assert.Equal(5, cluster.Dispatch.TimelineLanes.Count);
+        foreach (IGrouping<int, StepSpan> lane in spans.GroupBy(span => span.Lane))
+        {
+            long end = long.MinValue;
+            foreach (StepSpan span in lane.OrderBy(span => span.Start))
+            {
+                Assert.True(span.Start >= end && span.End >= span.Start);
+                end = span.End;
+            }
+        }
+
+        StepSpan away = spans.First(span => span.Activity == StepActivity.RoundTrip && span.MicroBatch == 0);
+        Assert.Contains(spans, span => span.Activity == StepActivity.RoutedExperts && span.Start >= away.Start && span.Start < away.End);
+        using var stream = new MemoryStream();
+        ChromeTrace.Write(stream, [new TraceProcess("rank \"0\"", spans, cluster.Dispatch.TimelineLanes)], TimeProvider.System.TimestampFrequency);
+        using var json = System.Text.Json.JsonDocument.Parse(stream.ToArray());
+        Assert.Equal(spans.Length + 6, json.RootElement.GetProperty("traceEvents").GetArrayLength());
+    }
+
+    [Fact]
     public void Requests_that_cannot_be_right_are_refused()
     {
         using var cluster = new ExpertCluster(model, 2, (_, expert) => [expert % 2]);

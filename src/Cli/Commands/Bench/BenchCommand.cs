@@ -8,5 +8,7 @@ internal static class BenchCommand
     public static Command Create() => new("bench", "Measure parts of a cluster on this machine")
     {
         TransportBench.Create(),
+        OverlapBench.Create(),
+        ClusterBench.Create(),
     };
 }

@@ -22,6 +22,13 @@ internal sealed class ChildProcess : IDisposable
     public async Task<string> ReadLine(CancellationToken cancellationToken) =>
         await _process.StandardOutput.ReadLineAsync(cancellationToken) ?? throw new IOException("the measurement's second process ended early");
 
+    /// <summary>Says something to the child.</summary>
+    public async Task WriteLine(string line)
+    {
+        await _process.StandardInput.WriteLineAsync(line);
+        await _process.StandardInput.FlushAsync();
+    }
+
     public void Dispose()
     {
         _process.StandardInput.Close();

@@ -1,0 +1,127 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using Spectre.Console;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>Tokens a second of one kind of work, medians over alternating runs.</summary>
+/// <param name="Work">decode or prefill.</param>
+/// <param name="Layout">"two ranks": each silo serves its share of the sequences; "one rank": one silo serves all of them.</param>
+/// <param name="OneProcess">One process with two threads.</param>
+/// <param name="TwoSilos">Two silo processes with one thread each.</param>
+internal sealed record ClusterFigures(string Work, string Layout, double OneProcess, double TwoSilos)
+{
+    /// <summary>What is left of the throughput when the same threads are spread over two silos.</summary>
+    public double Ratio => TwoSilos / OneProcess;
+}
+
+/// <summary>
+/// <c>conclave bench cluster</c>: what it costs to spread a model's experts over silos. The same number of threads computes the same sequences in one process and in two that hold half of
+/// the experts each and send each other rows over a Unix socket.
+/// </summary>
+internal static class ClusterBench
+{
+    private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory (default: random weights of --config)", HelpName = "DIR" };
+    private static readonly Option<string> Config = new("--config") { Description = "config.json, or a name of the folder bench", DefaultValueFactory = _ => "bench-v3-256e" };
+    private static readonly Option<int> Batch = new("--batch") { Description = "Sequences that decode, over all ranks", DefaultValueFactory = _ => 32 };
+    private static readonly Option<int> Context = new("--context") { Description = "Tokens that each sequence has", DefaultValueFactory = _ => 128 };
+    private static readonly Option<int> PrefillRows = new("--prefill-rows") { Description = "Rows of a prefill step, of each rank", DefaultValueFactory = _ => 256 };
+    private static readonly Option<double> Seconds = new("--seconds") { Description = "Length of each run", DefaultValueFactory = _ => 3 };
+    private static readonly Option<int> Rounds = new("--rounds") { Description = "Runs of each kind", DefaultValueFactory = _ => 5 };
+    private static readonly Option<string> MicroBatches = new Option<string>("--micro-batches") { Description = "Cut steps in two", DefaultValueFactory = _ => "auto" }.AcceptOnlyFromAmong("1", "2", "auto");
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
+    private static readonly Option<int> Silo = new("--silo") { Description = "Be this silo", Hidden = true, DefaultValueFactory = _ => -1 };
+    private static readonly Option<int> Threads = new("--threads") { Description = "Threads of this silo", Hidden = true, DefaultValueFactory = _ => 1 };
+
+    public static Command Create()
+    {
+        var command = new Command("cluster", "One process with two threads against two silos with one thread each") { Model, Config, Batch, Context, PrefillRows, Seconds, Rounds, MicroBatches, Json, Silo, Threads };
+        command.SetAction((parsed, cancellationToken) => parsed.GetValue(Silo) >= 0 ? Serve(parsed, cancellationToken) : Run(parsed, cancellationToken));
+        return command;
+    }
+
+    private static async Task<int> Serve(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        using var silo = new ClusterBenchSilo(
+            parsed.GetValue(Model)!, parsed.GetValue(Silo), parsed.GetValue(Threads), parsed.GetValue(MicroBatches)!, parsed.GetValue(Context), parsed.GetValue(PrefillRows));
+        return await silo.Serve(cancellationToken);
+    }
+
+    private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        foreach (Option<int> option in new[] { Batch, Context, PrefillRows, Rounds })
+        {
+            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
+        }
+
+        if (parsed.GetValue(Batch) < 2) throw new ArgumentException($"--batch: {parsed.GetValue(Batch)} is out of range; two ranks need at least 2");
+        if (parsed.GetValue(Seconds) is not (> 0 and < 10_000)) throw new ArgumentException($"--seconds: {parsed.GetValue(Seconds)} is out of range; it must be above 0");
+        using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
+        using ChildProcess whole = Start(parsed, model, silo: 0, threads: 2), first = Start(parsed, model, silo: 0, threads: 1), second = Start(parsed, model, silo: 1, threads: 1);
+        await Connect([whole], cancellationToken);
+        await Connect([first, second], cancellationToken);
+        List<ClusterFigures> figures =
+        [
+            await Compare("decode", "two ranks", whole, [first, second], parsed, cancellationToken),
+            await Compare("decode", "one rank", whole, [first], parsed, cancellationToken),
+            await Compare("prefill", "two ranks", whole, [first, second], parsed, cancellationToken),
+            await Compare("prefill", "one rank", whole, [first], parsed, cancellationToken),
+        ];
+        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, WriteIndented = true }));
+        else Show(figures);
+        return CommandLine.Done;
+    }
+
+    private static ChildProcess Start(ParseResult parsed, BenchModel model, int silo, int threads) => new(
+        "bench", "cluster", "--model", model.Directory, "--silo", $"{silo}", "--threads", $"{threads}", "--micro-batches", parsed.GetValue(MicroBatches)!,
+        "--context", $"{parsed.GetValue(Context)}", "--prefill-rows", $"{parsed.GetValue(PrefillRows)}");
+
+    private static async Task Connect(ChildProcess[] silos, CancellationToken cancellationToken)
+    {
+        var addresses = new List<string>();
+        foreach (ChildProcess silo in silos) addresses.Add(await silo.ReadLine(cancellationToken));
+        foreach (ChildProcess silo in silos) await silo.WriteLine($"use {string.Join(' ', addresses)}");
+        foreach (ChildProcess silo in silos) await silo.ReadLine(cancellationToken);
+    }
+
+    private static async Task<ClusterFigures> Compare(string work, string layout, ChildProcess whole, ChildProcess[] ranks, ParseResult parsed, CancellationToken cancellationToken)
+    {
+        int rows = work == "decode" ? parsed.GetValue(Batch) : parsed.GetValue(PrefillRows);
+        double seconds = parsed.GetValue(Seconds);
+        List<double> one = [], two = [];
+        for (int round = -1; round < parsed.GetValue(Rounds); round++)
+        {
+            double single = await Throughput(work, [whole], rows, seconds, cancellationToken);
+            double spread = await Throughput(work, ranks, work == "decode" ? rows / ranks.Length : rows, seconds, cancellationToken);
+            if (round < 0) continue;
+            one.Add(single);
+            two.Add(spread);
+        }
+
+        return new ClusterFigures(work, layout, Median(one), Median(two));
+    }
+
+    /// <summary>Tokens a second of all <paramref name="ranks"/> together, each with <paramref name="rows"/> rows a step.</summary>
+    private static async Task<double> Throughput(string work, ChildProcess[] ranks, int rows, double seconds, CancellationToken cancellationToken)
+    {
+        foreach (ChildProcess rank in ranks) await rank.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{work} {rows} {seconds}"));
+        double sum = 0;
+        foreach (ChildProcess rank in ranks) sum += double.Parse(await rank.ReadLine(cancellationToken), CultureInfo.InvariantCulture);
+        return sum;
+    }
+
+    private static double Median(List<double> values)
+    {
+        values.Sort();
+        return (values[values.Count / 2] + values[(values.Count - 1) / 2]) / 2;
+    }
+
+    private static void Show(List<ClusterFigures> figures)
+    {
+        var table = new Table().AddColumns("work", "layout", "1 process, 2 threads: tokens/s", "2 silos, 1 thread each: tokens/s", "ratio");
+        foreach (TableColumn column in table.Columns.Skip(2)) column.RightAligned();
+        foreach (ClusterFigures f in figures) table.AddRow(f.Work, f.Layout, $"{f.OneProcess:F1}", $"{f.TwoSilos:F1}", $"{f.Ratio:F2}");
+        AnsiConsole.Write(table);
+    }
+}
