@@ -128,7 +128,7 @@ internal sealed class HttpCallContext : ServerCallContext, IAsyncDisposable
             throw new InvalidOperationException("Response headers can only be sent once per call.");
         foreach (Metadata.Entry entry in responseHeaders)
             response.Headers.Append(entry.Key, Trailers.Encode(entry));
-        await response.BodyWriter.FlushAsync(CancellationToken);
+        await MessageWriter.FlushAsync(response.BodyWriter, CancellationToken);
     }
 
     protected override ContextPropagationToken CreatePropagationTokenCore(ContextPropagationOptions? options)

@@ -39,15 +39,28 @@ internal sealed class MessageWriter(HttpResponse response, GrpcServiceOptions op
             }
             // Kestrel wants the headers to be final before the first bytes of the body are asked for.
             if (!response.HasStarted)
-                await response.StartAsync(cancellationToken);
+                await response.StartAsync(CancellationToken.None);
             WriteFrame(response.BodyWriter, payload.Span, compress);
             if (flush && !flags.HasFlag(WriteFlags.BufferHint))
-                await response.BodyWriter.FlushAsync(cancellationToken);
+                await FlushAsync(response.BodyWriter, cancellationToken);
         }
         finally
         {
             _turn.Release();
         }
+    }
+
+    /// <summary>
+    /// Sends what is written. Kestrel answers a token that is cancelled while it waits for the client with a reset of the whole stream, and the status could not be sent any
+    /// more: so the wait ends by the other way that pipes have.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">Cancelled; what was written goes out nevertheless when the client reads on.</exception>
+    public static async Task FlushAsync(PipeWriter body, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        await using (cancellationToken.UnsafeRegister(static state => ((PipeWriter)state!).CancelPendingFlush(), body))
+            await body.FlushAsync(CancellationToken.None);
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
     /// <summary>Waits for the write under way; later ones fail.</summary>
