@@ -46,6 +46,9 @@ internal sealed class DirectoryView
     /// <summary>Whether the own part of the directory holds all that is active.</summary>
     public bool IsComplete => _owedBy is not null && _owedBy.Silos.SequenceEqual(_owners.Silos);
 
+    /// <summary>Whether a silo has a share in the directory.</summary>
+    public bool IsOwner(SiloAddress silo) => _owners.Silos.Contains(silo);
+
     /// <summary>The silo that answers for a grain; null if there is none.</summary>
     public SiloAddress? OwnerOf(GrainId grain) => _owners.OwnerOf(grain);
 

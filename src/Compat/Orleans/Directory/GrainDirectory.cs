@@ -147,7 +147,8 @@ internal sealed partial class GrainDirectory
         await Task.WhenAll(view.Live.Where(silo => !silo.Equals(_silo.Address)).Select(silo => GatherAsync(silo, view)));
         lock (_gate)
         {
-            if (!ReferenceEquals(_view, view)) return;
+            // A silo that is not active yet has no share that could be complete: it gathers when it gets one.
+            if (!ReferenceEquals(_view, view) || !view.IsOwner(_silo.Address)) return;
             foreach (GrainAddress address in _own.Values)
                 if (_silo.Address.Equals(view.OwnerOf(address.GrainId))) _partition.Register(address, null);
             Volatile.Write(ref _view, view.Complete());
