@@ -3,7 +3,8 @@ namespace Conclave.Grains.Transport;
 /// <summary>
 /// The calls to one peer: those under way by slot, those free for the next <see cref="Rent"/>. Its lock decides every race between a reply, a
 /// deadline, a lost connection and a caller that gives up; whoever is first sets the outcome. A call whose reply is being written into its
-/// buffer at that moment keeps the buffer until the writer is through.
+/// buffer at that moment keeps the buffer until the writer is through. A slot is free again when the peer has answered, wanted or not: what
+/// the peer still works on counts as under way.
 /// </summary>
 internal sealed unsafe class CallTable
 {
@@ -12,8 +13,8 @@ internal sealed unsafe class CallTable
     private readonly object _lock = new();
     private readonly NativeBufferPool _pool;
     private readonly TimeProvider _clock;
-    private readonly TensorCall?[] _slots;
-    private readonly Stack<int> _freeSlots;
+    private readonly Slot[] _slots;
+    private readonly Stack<Slot> _freeSlots;
     private readonly Stack<TensorCall> _freeCalls = new();
     private PeerConnection? _connection;
     private long _bytes, _maxBytes;
@@ -24,11 +25,11 @@ internal sealed unsafe class CallTable
     {
         _pool = pool;
         _clock = clock;
-        _slots = new TensorCall?[maxInFlightRequests];
-        _freeSlots = new Stack<int>(Enumerable.Range(0, maxInFlightRequests).Reverse());
+        _slots = [.. Enumerable.Range(0, maxInFlightRequests).Select(index => new Slot(index))];
+        _freeSlots = new Stack<Slot>(_slots.Reverse());
     }
 
-    /// <summary>Calls under way.</summary>
+    /// <summary>Requests that the peer has not answered.</summary>
     public int InFlight => Volatile.Read(ref _count);
 
     public TensorCall Rent(int requestBytes)
@@ -61,9 +62,11 @@ internal sealed unsafe class CallTable
         {
             if (_connection != connection) return;
             _connection = null;
-            foreach (TensorCall? call in _slots)
+            foreach (Slot slot in _slots)
             {
-                if (call is not null) Complete(call, CallStatus.PeerFailed, reason);
+                if (slot.Id == 0) continue;
+                if (slot.Call is { } call) Complete(slot, call, CallStatus.PeerFailed, reason);
+                Free(slot);
             }
 
             Monitor.PulseAll(_lock);
@@ -95,14 +98,13 @@ internal sealed unsafe class CallTable
                 return false;
             }
 
-            int slot = _freeSlots.Pop();
-            call.Id = (++_generation << SlotBits) | (uint)slot;
-            call.RequestHeader.RequestId = call.Id;
+            Slot slot = _freeSlots.Pop();
+            slot.Take(call, (++_generation << SlotBits) | (uint)slot.Index);
+            call.Id = call.RequestHeader.RequestId = slot.Id;
             call.Connection = _connection;
             call.InFlight = true;
-            _slots[slot] = call;
             _count++;
-            _bytes += call.RequestBytes;
+            _bytes += slot.RequestBytes;
             return true;
         }
     }
@@ -124,50 +126,69 @@ internal sealed unsafe class CallTable
         }
     }
 
-    /// <summary>A reply or a part of it arrives: where its bytes go, or null if nobody waits for it any more.</summary>
+    /// <summary>A reply or a part of it arrives: where its bytes go (into the buffer of <paramref name="call"/>), or null if nobody waits for them any more.</summary>
     /// <exception cref="TransportException">It does not fit what came before.</exception>
     public byte* BeginReply(in FrameHeader header, out TensorCall? call)
     {
         lock (_lock)
         {
-            uint slot = (uint)header.RequestId & ((1u << SlotBits) - 1);
-            call = slot < _slots.Length && _slots[slot] is { } found && found.Id == header.RequestId ? found : null;
-            if (call is null) return null;
+            call = null;
+            if (Find(header.RequestId) is not { } slot) return null;
             if (header.Type == FrameType.Reply)
             {
-                if (call.ReplyBegun) throw new TransportException($"a second reply to request {header.RequestId}");
+                if (slot.IsBegun) throw new TransportException($"a second reply to request {header.RequestId}");
                 if (header.Status is CallStatus.Pending or > CallStatus.Canceled) throw new TransportException($"a reply with the status {(byte)header.Status}");
-                call.ReplyBegun = true;
-                call.ReplyHeader = header;
-                if (header.PayloadBytes > 0) call.ReplyBuffer = _pool.Rent((int)header.PayloadBytes);
+                slot.IsBegun = true;
+                slot.ReplyBytes = header.PayloadBytes;
+                if (slot.Call is { } first)
+                {
+                    first.ReplyHeader = header;
+                    if (header.PayloadBytes > 0) first.ReplyBuffer = _pool.Rent((int)header.PayloadBytes);
+                }
             }
-            else if (!call.ReplyBegun || header.PayloadBytes != call.ReplyHeader.PayloadBytes || header.ChunkBytes > header.PayloadBytes - call.ReplyReceivedBytes)
+            else if (!slot.IsBegun || header.PayloadBytes != slot.ReplyBytes || header.ChunkBytes > slot.ReplyBytes - slot.ReceivedBytes)
             {
                 throw new TransportException($"a chunk of {header.ChunkBytes} bytes that the reply to request {header.RequestId} does not have");
             }
 
+            // A call given up meanwhile, after the reply had begun, has left the slot: its buffer is no longer ours.
+            call = slot.Call;
+            if (call is null) return null;
             call.Writing = true;
-            return call.ReplyBuffer is null ? null : call.ReplyBuffer.Data + call.ReplyReceivedBytes;
+            return call.ReplyBuffer is null ? null : call.ReplyBuffer.Data + slot.ReceivedBytes;
         }
     }
 
-    /// <summary>The bytes of <see cref="BeginReply"/> are written, or never will be (<paramref name="count"/> 0).</summary>
-    public void EndReply(TensorCall call, int count, long dueNs)
+    /// <summary>The bytes of <see cref="BeginReply"/> have arrived.</summary>
+    public void EndReply(in FrameHeader header, TensorCall? call, long dueNs)
     {
         lock (_lock)
         {
-            call.Writing = false;
-            call.ReplyReceivedBytes += count;
-            if (call.Abandoned)
+            StopWriting(call);
+            if (Find(header.RequestId) is not { IsBegun: true } slot) return;
+            slot.ReceivedBytes += header.ChunkBytes;
+            if (slot.ReceivedBytes < slot.ReplyBytes) return;
+            if (slot.Call is { } done)
             {
-                Recycle(call);
+                done.ReplyReceivedBytes = (int)slot.ReplyBytes;
+                done.DueNs = dueNs;
+                Complete(slot, done, done.ReplyHeader.Status, null);
             }
-            else if (call.InFlight && call.ReplyReceivedBytes == call.ReplyHeader.PayloadBytes)
-            {
-                call.DueNs = dueNs;
-                Complete(call, call.ReplyHeader.Status, null);
-            }
+
+            Free(slot);
         }
+    }
+
+    /// <summary>The bytes of <see cref="BeginReply"/> will never arrive.</summary>
+    public void AbortReply(TensorCall? call)
+    {
+        lock (_lock) StopWriting(call);
+    }
+
+    private Slot? Find(ulong requestId)
+    {
+        uint index = (uint)requestId & ((1u << SlotBits) - 1);
+        return requestId != 0 && index < _slots.Length && _slots[index].Id == requestId ? _slots[index] : null;
     }
 
     private void GiveUp(TensorCall call, CallStatus status, string? message)
@@ -179,23 +200,34 @@ internal sealed unsafe class CallTable
             if (!call.InFlight) return;
             connection = call.Connection;
             id = call.Id;
-            Complete(call, status, message);
+            Complete(Find(id)!, call, status, message);
         }
 
         connection?.SendCancel(id);
     }
 
-    private void Complete(TensorCall call, CallStatus status, string? message)
+    private static void Complete(Slot slot, TensorCall call, CallStatus status, string? message)
     {
+        slot.Call = null;
         call.InFlight = false;
-        int slot = (int)(call.Id & ((1u << SlotBits) - 1));
-        _slots[slot] = null;
-        _freeSlots.Push(slot);
-        _count--;
-        _bytes -= call.RequestBytes;
-        if (_waitingForRoom > 0) Monitor.PulseAll(_lock);
         PeerConnection? connection = call.Connection;
         if (call.Complete(status, message)) connection?.Unparked();
+    }
+
+    private void Free(Slot slot)
+    {
+        _count--;
+        _bytes -= slot.RequestBytes;
+        slot.Id = 0;
+        _freeSlots.Push(slot);
+        if (_waitingForRoom > 0) Monitor.PulseAll(_lock);
+    }
+
+    private void StopWriting(TensorCall? call)
+    {
+        if (call is null) return;
+        call.Writing = false;
+        if (call.Abandoned) Recycle(call);
     }
 
     private void Recycle(TensorCall call)
@@ -204,5 +236,33 @@ internal sealed unsafe class CallTable
         call.ReplyBuffer?.Return();
         call.RequestBuffer = call.ReplyBuffer = null;
         _freeCalls.Push(call);
+    }
+
+    /// <summary>A request under way; free while <see cref="Id"/> is 0.</summary>
+    private sealed class Slot(int index)
+    {
+        public int Index => index;
+
+        public ulong Id { get; set; }
+
+        public int RequestBytes { get; private set; }
+
+        /// <summary>Who waits for the reply; null when nobody does any more.</summary>
+        public TensorCall? Call { get; set; }
+
+        public bool IsBegun { get; set; }
+
+        public long ReplyBytes { get; set; }
+
+        public long ReceivedBytes { get; set; }
+
+        public void Take(TensorCall call, ulong id)
+        {
+            Id = id;
+            Call = call;
+            RequestBytes = call.RequestBytes;
+            IsBegun = false;
+            ReplyBytes = ReceivedBytes = 0;
+        }
     }
 }

@@ -12,7 +12,19 @@ internal static class Dialer
     {
         if (options.Link.Cut) throw new SocketException((int)SocketError.HostUnreachable);
         isUnix = options.UseUnixSocket && target.UnixPath is not null && target.Machine == TransportAddress.ThisMachine && File.Exists(target.UnixPath);
-        if (isUnix) return new SocketWire(Connect(new UnixDomainSocketEndPoint(target.UnixPath!), ProtocolType.Unspecified, options), options.SocketBufferBytes);
+        if (isUnix)
+        {
+            try
+            {
+                return new SocketWire(Connect(new UnixDomainSocketEndPoint(target.UnixPath!), ProtocolType.Unspecified, options), options.SocketBufferBytes);
+            }
+            catch (SocketException)
+            {
+                // The file is a dead process', or another user's: the network decides.
+                isUnix = false;
+            }
+        }
+
         if (!IPAddress.TryParse(target.Host.Trim('[', ']'), out IPAddress? address))
             address = Dns.GetHostAddresses(target.Host).FirstOrDefault() ?? throw new SocketException((int)SocketError.HostNotFound);
         Socket socket = Connect(new IPEndPoint(address, target.Port), ProtocolType.Tcp, options);

@@ -6,11 +6,14 @@ namespace Conclave.Grains.Transport;
 /// <summary>Accepts connections on one socket, with a thread of its own.</summary>
 internal sealed class Listener : IDisposable
 {
+    private const int PauseMs = 500;
+
     private readonly Socket _socket;
     private readonly string _name;
     private readonly ILogger _logger;
     private readonly Action<Socket> _accepted;
     private readonly Thread _thread;
+    private readonly ManualResetEventSlim _stop = new(false);
     private volatile bool _disposed;
 
     public Listener(Socket socket, string name, ILogger logger, Action<Socket> accepted)
@@ -26,6 +29,7 @@ internal sealed class Listener : IDisposable
     public void Dispose()
     {
         _disposed = true;
+        _stop.Set();
         _socket.Dispose();
         _thread.Join();
     }
@@ -41,10 +45,9 @@ internal sealed class Listener : IDisposable
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 if (_disposed) return;
-                // A caller that hung up before it was accepted, or no file handles for a moment.
-                if (e is SocketException { SocketErrorCode: SocketError.ConnectionAborted or SocketError.ConnectionReset or SocketError.TooManyOpenSockets or SocketError.Interrupted }) continue;
+                // No file handles for a moment, or a network that went away: later it may work again.
                 TransportLog.AcceptFailed(_logger, e, _name);
-                return;
+                _stop.Wait(PauseMs);
             }
         }
     }

@@ -135,7 +135,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
         Fail("closed");
         lock (_receiving)
         {
-            if (_current is { } call) _table.EndReply(call, 0, 0);
+            _table.AbortReply(_current);
             _current = null;
             _receiver.Dispose();
             _heartbeatBuffer.Return();
@@ -170,13 +170,14 @@ internal sealed unsafe class PeerConnection : IFrameSink
         if (_conditions.Cut || _hasHole)
         {
             _hasHole = true;
-            if (_current is { } cut) _table.EndReply(cut, 0, 0);
+            _table.AbortReply(_current);
             _current = null;
         }
-        else if (_current is { } call)
+        else if (header.Type is FrameType.Reply or FrameType.Chunk)
         {
+            TensorCall? call = _current;
             _current = null;
-            _table.EndReply(call, header.ChunkBytes, _link.Arrival(in header));
+            _table.EndReply(in header, call, _link.Arrival(in header));
         }
         else if (header.Type == FrameType.Heartbeat)
         {

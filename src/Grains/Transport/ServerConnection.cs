@@ -150,10 +150,13 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 
     private bool Answer(TensorRequest request)
     {
-        // Whoever asked has given up by now.
-        if (_clock.NowNs() > request.DeadlineNs) return true;
         _reply.Clear();
-        if (_handlers.Find(request.Kind) is not { } handler)
+        if (_clock.NowNs() > request.DeadlineNs)
+        {
+            // Whoever asked has given up by now, but counts the request as under way until it is answered.
+            _reply.Fail(CallStatus.DeadlineExceeded, "");
+        }
+        else if (_handlers.Find(request.Kind) is not { } handler)
         {
             _reply.Fail(CallStatus.UnknownKind, "");
         }

@@ -28,7 +28,7 @@ public sealed unsafe class TensorCall : IDisposable
     internal ulong Id;
     internal int RequestBytes, ReplyReceivedBytes;
     internal long DeadlineNs, DueNs;
-    internal bool IsRented, InFlight, ReplyBegun, Writing, Abandoned;
+    internal bool IsRented, InFlight, Writing, Abandoned;
 
     /// <summary>What is asked: the number of the peer's handler.</summary>
     public ushort Kind { get => RequestHeader.Kind; set => RequestHeader.Kind = value; }
@@ -109,13 +109,14 @@ public sealed unsafe class TensorCall : IDisposable
         if (!IsRented || Id != 0 || _completed) throw new InvalidOperationException("a call is sent once; rent another one");
         DeadlineNs = _clock.NowNs() + timeout.ToNs();
         if (!_table.Begin(this)) return;
-        RequestHeader.DeadlineMs = (int)Math.Min(timeout.TotalMilliseconds + 1, int.MaxValue);
+        RequestHeader.DeadlineMs = (int)Math.Clamp(timeout.TotalMilliseconds + 1, 1, int.MaxValue);
         if (!Connection!.Sender.Send(in RequestHeader, RequestBuffer!)) Connection.Fail("the connection was lost while sending");
     }
 
     /// <summary>Waits for the reply, at most until the deadline given to <see cref="Send"/>. The waiting thread itself receives, if no other does.</summary>
     public CallStatus Wait()
     {
+        if (DeadlineNs == 0) throw new InvalidOperationException("a call is sent before it is waited for");
         WaitUntil(DeadlineNs);
         if (!_completed) _table.TimeOut(this);
         return Status;
@@ -151,7 +152,7 @@ public sealed unsafe class TensorCall : IDisposable
         DueNs = 0;
         DoneNs = 0;
         DeadlineNs = 0;
-        ReplyBegun = Writing = Abandoned = InFlight = false;
+        Writing = Abandoned = InFlight = false;
         Status = CallStatus.Pending;
         _errorMessage = null;
         _completed = false;

@@ -173,14 +173,27 @@ public sealed class TensorTransport : IDisposable
             }
         }
 
-        heard(from, addresses);
+        Raise(() => heard(from, addresses));
     }
 
     internal void OnStateChanged(TransportPeer peer, PeerState before, PeerState after)
     {
-        PeerStateChanged?.Invoke(peer, before, after);
-        if (after == PeerState.Suspect) PeerSuspected?.Invoke(peer.Address);
-        else if (before == PeerState.Suspect && after == PeerState.Alive) PeerRecovered?.Invoke(peer.Address);
+        Raise(() => PeerStateChanged?.Invoke(peer, before, after));
+        if (after == PeerState.Suspect) Raise(() => PeerSuspected?.Invoke(peer.Address));
+        else if (before == PeerState.Suspect && after == PeerState.Alive) Raise(() => PeerRecovered?.Invoke(peer.Address));
+    }
+
+    /// <summary>A fault of whoever listens must not end a thread of the transport.</summary>
+    private void Raise(Action raise)
+    {
+        try
+        {
+            raise();
+        }
+        catch (Exception e)
+        {
+            TransportLog.EventFailed(_logger, e);
+        }
     }
 
     private void Accept(Socket socket, bool usesTls)
@@ -192,11 +205,18 @@ public sealed class TensorTransport : IDisposable
             else if (_accepted.Count >= Options.MaxConnections) TransportLog.Refused(_logger, $"there are {_accepted.Count} already");
             else if (!_disposed && !Options.Link.Cut)
             {
-                var accepted = new AcceptedConnection(this, socket, usesTls, _handlers, _clock, _logger);
-                _accepted.Add(accepted);
-                AcceptedArray = [.. _accepted];
-                accepted.Start();
-                return;
+                try
+                {
+                    var accepted = new AcceptedConnection(this, socket, usesTls, _handlers, _clock, _logger);
+                    _accepted.Add(accepted);
+                    AcceptedArray = [.. _accepted];
+                    accepted.Start();
+                    return;
+                }
+                catch (SocketException e)
+                {
+                    TransportLog.Refused(_logger, $"it was gone at once: {e.Message}");
+                }
             }
         }
 

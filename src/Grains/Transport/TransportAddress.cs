@@ -11,7 +11,7 @@ namespace Conclave.Grains.Transport;
 /// </summary>
 public sealed record TransportAddress
 {
-    private const int MaxLength = 512;
+    private const int MaxLength = 512, MaxHostLength = 255, MaxUnixPathBytes = 107;
 
     /// <summary>Host name or IP address (IPv6 in brackets), and port, of the TCP listener.</summary>
     public required string Host { get; init; }
@@ -43,7 +43,9 @@ public sealed record TransportAddress
         string Field(string name, string? missing = null) =>
             Array.Find(parts, part => part.StartsWith(name + '=', StringComparison.Ordinal))?[(name.Length + 1)..] ?? missing
             ?? throw new FormatException($"transport address '{text}' lacks {name}=");
+        if (colon > MaxHostLength) throw new FormatException($"transport address '{text}' has a host of {colon} characters, at most {MaxHostLength}");
         string unix = Field("unix", "");
+        if (Encoding.UTF8.GetByteCount(unix) > MaxUnixPathBytes) throw new FormatException($"transport address '{text}' has a unix path of more than {MaxUnixPathBytes} bytes");
         return new TransportAddress { Host = parts[0][..colon], Port = port, UnixPath = unix.Length == 0 ? null : unix, Machine = Field("machine"), Instance = Field("instance") };
     }
 

@@ -29,8 +29,11 @@ internal static partial class TransportLog
     [LoggerMessage(Level = LogLevel.Warning, Message = "the handler of kind {Kind} failed for layer {Layer} of {Remote}")]
     public static partial void HandlerFailed(ILogger logger, Exception exception, ushort kind, int layer, string remote);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Listener} stopped accepting connections")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Listener} cannot accept a connection")]
     public static partial void AcceptFailed(ILogger logger, Exception exception, string listener);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "a listener to the transport's events failed")]
+    public static partial void EventFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "this process stood still for {StallMs} ms; its peers are not judged by that time")]
     public static partial void Stalled(ILogger logger, long stallMs);

@@ -163,8 +163,9 @@ public sealed class TransportPeer : IDisposable
             _calls.Open(connection, agreement.MaxInFlightRequests, agreement.MaxInFlightBytes);
             return connection;
         }
-        catch (Exception e) when (e is SocketException or TransportException or PeerReplacedException or IOException)
+        catch (Exception e)
         {
+            // Whatever it is, the next attempt may do better; the thread must not end.
             wire?.Dispose();
             if (_disposed) return null;
             if (_lastFailure != e.Message) TransportLog.CannotConnect(_logger, Address, e.Message);

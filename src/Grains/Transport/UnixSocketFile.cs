@@ -18,7 +18,7 @@ internal static class UnixSocketFile
         path = Path.Combine(folder, $"{Prefix}{Environment.ProcessId}-{instance}{Suffix}");
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         socket.Bind(new UnixDomainSocketEndPoint(path));
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         socket.Listen(128);
         return socket;
     }

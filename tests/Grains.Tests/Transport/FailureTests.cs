@@ -109,6 +109,29 @@ public sealed class FailureTests
     }
 
     [Fact]
+    public void What_a_caller_gave_up_counts_as_under_way_until_it_is_answered()
+    {
+        using var pair = new Pair(unix: false, options => options.MaxInFlightRequests = 2);
+        using var go = new ManualResetEventSlim();
+        pair.Called.Handle(1, new Answers((_, _) => go.Wait(Pair.Long)));
+        for (int i = 0; i < 20; i++)
+        {
+            using TensorCall call = pair.Peer.Rent(10);
+            call.Kind = 1;
+            call.Send(TimeSpan.FromMilliseconds(5));
+            Assert.Equal(CallStatus.DeadlineExceeded, call.Wait());
+            Assert.InRange(pair.Peer.InFlight, 1, 2);
+        }
+
+        go.Set();
+        using TensorCall last = pair.Peer.Rent(10);
+        last.Kind = Pair.Echo;
+        last.Send(Pair.Long);
+        Assert.Equal(CallStatus.Ok, last.Wait());
+        Assert.Equal(PeerState.Alive, pair.Peer.State);
+    }
+
+    [Fact]
     public void Heartbeats_go_on_while_a_handler_computes()
     {
         using var pair = new Pair(unix: true, options => (options.HeartbeatMs, options.SuspectMs) = (20, 600));
