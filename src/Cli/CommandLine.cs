@@ -43,6 +43,7 @@ internal static class CommandLine
     private static RootCommand Root() => new("Serves DeepSeek-V3-family models from a cluster.")
     {
         ServeCommand.Create(),
+        SiloCommand.Create(),
         GatewayCommand.Create(),
         StatusCommand.Create(),
         DrainCommand.Create(),

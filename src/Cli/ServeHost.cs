@@ -32,6 +32,8 @@ internal static class ServeHost
         logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
         // The framework's own chatter (a few lines a request) is for those who ask for debug output.
         if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft", LogLevel.Warning);
+        // Who probes health sees the answer; each "not yet" of a start in the log as an error would only frighten.
+        if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.None);
     }
 
     /// <summary>A port of the loopback address that nobody uses now.</summary>

@@ -10,18 +10,27 @@ internal static class ClusterTables
     private const int HeatWidth = 64;
     private static readonly string[] Heat = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
+    /// <summary>The terminal; where output goes to a file or a pipe, wide and plain.</summary>
+    public static IAnsiConsole Console()
+    {
+        if (!System.Console.IsOutputRedirected) return AnsiConsole.Console;
+        IAnsiConsole plain = AnsiConsole.Create(new AnsiConsoleSettings { Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Interactive = InteractionSupport.No });
+        plain.Profile.Width = 200;
+        return plain;
+    }
+
     /// <summary>Silos and ranks, a row a silo, and the loads of the experts.</summary>
     public static void WriteStatus(IAnsiConsole console, ClusterReport report)
     {
         ClusterView view = report.Placement.View;
         console.MarkupLineInterpolated(CultureInfo.InvariantCulture,
             $"[bold]{report.Model}[/]: {report.Silos.Count} silos, {view.Ranks.Length} ranks, map version {view.Map.Version}{(report.Placement.Target is { } target ? $" (version {target.Version} in preparation)" : "")}, {report.Silos.Sum(s => s.Rank?.Running ?? 0)} sequences running, {report.Silos.Sum(s => s.Rank?.Waiting ?? 0)} waiting, {report.Silos.Sum(s => s.TokensPerSecond):F0} tokens/s");
-        Table table = NewTable(("silo", false), ("address", false), ("host", false), ("roles", false), ("state", false), ("slots", true), ("experts", true), ("load", true), ("running", true), ("waiting", true), ("KV pages", true), ("tokens/s", true));
+        Table table = NewTable(("silo", false), ("address", false), ("role", false), ("state", false), ("experts", true), ("load", true), ("running", true), ("waiting", true), ("KV pages", true), ("tokens/s", true));
         foreach (SiloReport silo in report.Silos)
         {
             RankStatus? rank = silo.Rank;
             table.AddRow(
-                Markup.Escape(silo.Name), Markup.Escape(silo.Silo), Markup.Escape(silo.Host), string.Join('+', silo.Roles), State(silo.State), Number(silo.Slots), Number(silo.Experts), Ratio(silo.Load),
+                Markup.Escape(silo.Name), SiloNames.EndPoint(silo.Silo), silo.Roles.Length == 2 ? "both" : string.Concat(silo.Roles), State(silo.State), Number(silo.Experts), Ratio(silo.Load),
                 rank is null ? "-" : Number(rank.Running), rank is null ? "-" : Number(rank.Waiting), rank is null ? "-" : $"{rank.PagesInUse}/{rank.PagesTotal}",
                 rank is null ? "-" : silo.TokensPerSecond.ToString("F1", CultureInfo.InvariantCulture));
         }
@@ -42,10 +51,10 @@ internal static class ClusterTables
         console.MarkupLineInterpolated(CultureInfo.InvariantCulture,
             $"[dim]wished: {wishes.Replicas} replicas, {wishes.RedundantExperts} redundant a layer; rebalancing {(wishes.Automatic == true ? $"when it gains {wishes.MinGain:P0}, every {wishes.MinIntervalSeconds:F0} s at most" : "by command only")}[/]");
         Dictionary<string, string> names = placement.View.Silos.ToDictionary(o => o.Silo, o => o.Name);
-        Table table = NewTable(("slot", false), ("silo", false), ("experts", true), ("load", true), ("in preparation", true), ("ready", true), ("fault", false));
+        Table table = NewTable(("silo", false), ("slot", false), ("experts", true), ("load", true), ("to come", true), ("ready", true), ("fault", false));
         foreach (SlotPlacement slot in placement.Slots.OrderBy(s => names.GetValueOrDefault(s.Silo, s.Silo), NaturalOrder.Instance).ThenBy(s => s.Key, StringComparer.Ordinal))
             table.AddRow(
-                Markup.Escape(slot.Key), Markup.Escape(names.GetValueOrDefault(slot.Silo, "")), Number(slot.ExpertCount), Ratio(slot.Load), placement.Target is null ? "-" : Number(slot.TargetCount),
+                Markup.Escape(names.GetValueOrDefault(slot.Silo, SiloNames.EndPoint(slot.Silo))), Markup.Escape(slot.Key.Split('/')[0]), Number(slot.ExpertCount), Ratio(slot.Load), placement.Target is null ? "-" : Number(slot.TargetCount),
                 placement.Target is null ? "-" : Number(slot.ReadyCount), Markup.Escape(slot.Fault ?? ""));
         console.Write(table);
         WriteHeat(console, placement);
@@ -92,7 +101,7 @@ internal static class ClusterTables
     private static Table NewTable(params (string Title, bool IsNumber)[] columns)
     {
         var table = new Table().Border(TableBorder.Simple);
-        foreach (var (title, isNumber) in columns) table.AddColumn(title, column => column.Alignment(isNumber ? Justify.Right : Justify.Left).NoWrap());
+        foreach (var (title, isNumber) in columns) table.AddColumn(title, column => column.Alignment(isNumber ? Justify.Right : Justify.Left).NoWrap().Padding(0, 1));
         return table;
     }
 

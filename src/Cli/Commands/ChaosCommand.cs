@@ -2,7 +2,6 @@ using System.CommandLine;
 using Conclave.Cli.Admin;
 using Conclave.Cli.Chaos;
 using Conclave.Cli.Local;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands;
 
@@ -49,7 +48,7 @@ internal static class ChaosCommand
         try
         {
             ChaosReport report = await Disturb(cluster, directory, settings, cases, expected, events, cancellationToken);
-            report.Write(AnsiConsole.Console, parsed.GetValue(Json));
+            report.Write(ClusterTables.Console(), parsed.GetValue(Json));
             return report.Holds ? CommandLine.Done : CommandLine.Failed;
         }
         finally

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using Conclave.Cli.Admin;
 using Conclave.Grains;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands;
 
@@ -21,7 +20,7 @@ internal static class PlacementCommands
         {
             PlacementStatus placement = await cluster.Map.Placement();
             if (Admin.Json(parsed)) Console.WriteLine(AdminJson.Placement(placement));
-            else ClusterTables.WritePlacement(AnsiConsole.Console, placement);
+            else ClusterTables.WritePlacement(ClusterTables.Console(), placement);
         }),
         Command("plan", "Show what 'apply' with the same wishes would move; changes nothing", wishes: true, async (cluster, parsed) => Show(parsed, await cluster.Map.Plan(Wishes(parsed)))),
         Command("apply", "Take over the wishes and move experts in the background", wishes: true, async (cluster, parsed) => Show(parsed, await cluster.Map.Apply(Wishes(parsed)))),
@@ -55,6 +54,6 @@ internal static class PlacementCommands
     private static void Show(ParseResult parsed, PlacementProposal plan)
     {
         if (Admin.Json(parsed)) Console.WriteLine(AdminJson.Plan(plan));
-        else ClusterTables.WritePlan(AnsiConsole.Console, plan);
+        else ClusterTables.WritePlan(ClusterTables.Console(), plan);
     }
 }

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Diagnostics;
 using Conclave.Cli.Admin;
 using Conclave.Grains;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands;
 
@@ -32,7 +31,7 @@ internal static class StatusCommand
         IReadOnlyDictionary<string, RankStatus?> second = await cluster.Ranks(silos);
         ClusterReport report = ClusterReport.Of(placement, first, second, Stopwatch.GetElapsedTime(began).TotalSeconds);
         if (Admin.Json(parsed)) Console.WriteLine(AdminJson.Status(report));
-        else ClusterTables.WriteStatus(AnsiConsole.Console, report);
+        else ClusterTables.WriteStatus(ClusterTables.Console(), report);
         return CommandLine.Done;
     }
 }

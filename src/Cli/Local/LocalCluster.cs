@@ -82,7 +82,7 @@ internal sealed class LocalCluster(LocalClusterDirectory directory, Action<strin
         string[] arguments =
         [
             "silo", "--name", name, "--model", state.Plan.Model, "--silo-port", $"{port}", "--gateway-port", $"{clientPort}", "--transport-port", $"{transportPort}",
-            "--health-listen", $"127.0.0.1:{healthPort}", .. MembershipArguments(State.PrimaryPort), .. state.Plan.SiloArguments,
+            "--health-listen", $"127.0.0.1:{healthPort}", "--secret-file", directory.SecretPath, .. MembershipArguments(State.PrimaryPort), .. state.Plan.SiloArguments,
         ];
         return Start(name, MemberKind.Silo, [.. Launcher.OwnProgram, .. arguments], port, healthPort);
     }
@@ -162,7 +162,7 @@ internal sealed class LocalCluster(LocalClusterDirectory directory, Action<strin
 
     private string[] MembershipArguments(int primaryPort) =>
     [
-        "--cluster-id", State.ClusterId, "--secret-file", directory.SecretPath,
+        "--cluster-id", State.ClusterId,
         .. State.Plan.UseRedis ? new[] { "--redis", $"127.0.0.1:{State.RedisPort}", "--redis-password-file", directory.RedisPasswordPath } : ["--primary", $"127.0.0.1:{primaryPort}"],
     ];
 
