@@ -29,7 +29,7 @@ internal static class ServeHost
     /// <summary>One line an entry, on the console.</summary>
     public static void ForConsole(this ILoggingBuilder logging, LogLevel logLevel)
     {
-        logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
+        logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss.fff "));
         // The framework's own chatter (a few lines a request) is for those who ask for debug output.
         if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft", LogLevel.Warning);
         // Who probes health sees the answer; each "not yet" of a start in the log as an error would only frighten.
