@@ -12,7 +12,7 @@ namespace Conclave.Cli.Chaos;
 /// </summary>
 internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silos, int replicas, Action<string> report)
 {
-    private static readonly TimeSpan WholeLimit = TimeSpan.FromSeconds(60), LeaveLimit = TimeSpan.FromSeconds(60), WakeLimit = TimeSpan.FromSeconds(10), Poll = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan WholeLimit = TimeSpan.FromSeconds(30), LeaveLimit = TimeSpan.FromSeconds(60), WakeLimit = TimeSpan.FromSeconds(10), Poll = TimeSpan.FromMilliseconds(100);
 
     private readonly List<Disturbance> _disturbances = [];
     private readonly List<Task> _background = [];
