@@ -110,7 +110,7 @@ internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silo
     {
         await admin.Map.Drain(SiloNames.Find((await admin.Map.Current()).Silos, silo.Name).Silo);
         if (!await silo.Process.WaitForExit(LeaveLimit, cancellationToken)) _faults.Enqueue($"{silo.Name} was drained but has not ended after {LeaveLimit.TotalSeconds:F0} s");
-        else if (cluster.ExitCode(silo) is not 0) _faults.Enqueue($"{silo.Name} was drained and ended with {cluster.ExitCode(silo)}, not 0");
+        else if (await cluster.ExitCode(silo) is not 0 and var code) _faults.Enqueue($"{silo.Name} was drained and ended with {code}, not 0");
     }
 
     /// <summary>Frozen for long, a silo is given up by the others; when it wakes up it must find that out and end. Frozen for a moment, it may go on.</summary>
@@ -143,7 +143,7 @@ internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silo
 
         _silos = [.. _silos.Where(other => other != silo)];
         if (silo.IsAlive) _faults.Enqueue($"{silo.Name} was given up while it was frozen, woke up, and did not end");
-        else if (cluster.ExitCode(silo) is 0) _faults.Enqueue($"{silo.Name} was given up while it was frozen, and ended with 0 as if nothing had happened");
+        else if (await cluster.ExitCode(silo) is 0) _faults.Enqueue($"{silo.Name} was given up while it was frozen, and ended with 0 as if nothing had happened");
     }
 
     /// <summary>Waits until every silo that lives serves, and every expert is held as often as wished.</summary>

@@ -124,10 +124,15 @@ internal sealed class LocalCluster(LocalClusterDirectory directory, Action<strin
         State.Members.FirstOrDefault(member => member.Name == name || member.Name == $"silo-{name}")
         ?? throw new ArgumentException($"'{name}' is not one of this cluster's processes: {string.Join(", ", State.Members.Select(member => member.Name))}");
 
-    /// <summary>The exit code of a member that this very object started, once it has ended; null for those of others.</summary>
-    public int? ExitCode(Member member)
+    /// <summary>The exit code of a member that this very object started and that has ended; null for those of others.</summary>
+    public async Task<int?> ExitCode(Member member)
     {
-        lock (_gate) return _started.TryGetValue(member.Name, out Process? process) && process.HasExited ? process.ExitCode : null;
+        Process? process;
+        lock (_gate) _started.TryGetValue(member.Name, out process);
+        if (process is null) return null;
+        // The runtime hears of the end a moment after the process is gone.
+        await process.WaitForExitAsync().WaitAsync(KillLimit);
+        return process.ExitCode;
     }
 
     /// <summary>Ends every process and removes the directory. Gateways may finish what they do; the rest has nothing to lose.</summary>
