@@ -74,13 +74,16 @@ internal sealed class ClusterPlacement
         // No load at all is no reason to pile everything up.
         if (loads.Sum() <= 0) Array.Fill(loads, 1);
         int[] seats = shares.Next(_input.ExpertSizeBytes[layer], heldBySlot);
-        return new PlannedLayer { Slots = _slots, Seats = seats, Loads = loads, Spread = _spread, Held = held, HeldBySlot = heldBySlot, There = there };
+        return new PlannedLayer { Layer = layer, Slots = _slots, Seats = seats, Loads = loads, Spread = _spread, Held = held, HeldBySlot = heldBySlot, There = there };
     }
 }
 
 /// <summary>What is known of a layer before its replicas are placed.</summary>
 internal sealed class PlannedLayer
 {
+    /// <summary>Its number.</summary>
+    public required int Layer { get; init; }
+
     /// <summary>The slots.</summary>
     public required SlotTopology Slots { get; init; }
 
@@ -138,5 +141,5 @@ internal sealed class PlannedLayer
         return Math.Max(missing, total - Math.Min(total, kept));
     }
 
-    private LayerPlacement Place(int[] there) => new(Slots, Seats, ReplicaCounts.Of(Loads, there, Seats.Sum(), Spread, Seats.Count(seats => seats > 0)), Loads, Spread, Held);
+    private LayerPlacement Place(int[] there) => new(Slots, Seats, ReplicaCounts.Of(Loads, there, Seats.Sum(), Spread, Seats.Count(seats => seats > 0)), Loads, Spread, Held, Layer % Slots.Count);
 }

@@ -13,6 +13,7 @@ internal sealed class LayerPlacement
     private readonly int[] _seats;
     private readonly int[] _counts;
     private readonly int _spread;
+    private readonly int _first;
     private readonly bool[] _held;
     private readonly bool[] _on;
     private readonly List<int>[] _experts;
@@ -26,9 +27,10 @@ internal sealed class LayerPlacement
     /// <param name="loads">Load of each expert.</param>
     /// <param name="spread">Different silos (hosts, zones, as far as there are so many) that each expert is to be on.</param>
     /// <param name="held">What the slots hold already, <c>[expert * slots + slot]</c>.</param>
-    public LayerPlacement(SlotTopology slots, int[] seats, int[] counts, double[] loads, int spread, bool[] held)
+    /// <param name="first">The slot that is filled first: if it were the same in all layers, their hottest experts would meet on it.</param>
+    public LayerPlacement(SlotTopology slots, int[] seats, int[] counts, double[] loads, int spread, bool[] held, int first)
     {
-        (_slots, _seats, _counts, _spread, _held) = (slots, seats, counts, spread, held);
+        (_slots, _seats, _counts, _spread, _held, _first) = (slots, seats, counts, spread, held, first);
         Load = [.. loads.Select((load, expert) => load / Math.Max(counts[expert], 1))];
         SlotLoads = new double[slots.Count];
         _on = new bool[held.Length];
@@ -62,12 +64,11 @@ internal sealed class LayerPlacement
     /// <summary>Whether the previous map has <paramref name="expert"/> on <paramref name="slot"/>.</summary>
     public bool IsHeld(int expert, int slot) => _held[(expert * _slots.Count) + slot];
 
-    /// <summary>Replicas to load if <paramref name="a"/> and <paramref name="b"/> on their slots change places, less those to load if not: -2 to 2.</summary>
-    public int SwapCost(int a, int slotA, int b, int slotB) => Saved(a, slotA, slotB) + Saved(b, slotB, slotA);
+    /// <summary>Replicas to load more if <paramref name="expert"/> goes from one slot to another: -1 to 1.</summary>
+    public int MoveCost(int expert, int from, int to) => (IsHeld(expert, from) ? 1 : 0) - (IsHeld(expert, to) ? 1 : 0);
 
-    /// <summary>Domains that the two experts are short of if they change places, less those if not: below 0 they are further apart.</summary>
-    public int SwapShortfall(int a, int slotA, int b, int slotB) =>
-        _spread == 1 ? 0 : Shortfall(a, slotA, slotB) - Shortfall(a, slotA, slotA) + Shortfall(b, slotB, slotA) - Shortfall(b, slotB, slotB);
+    /// <summary>Different silos, hosts and zones that <paramref name="expert"/> lacks more if it goes from one slot to another; below 0 its replicas are further apart.</summary>
+    public int MoveShortfall(int expert, int from, int to) => _spread == 1 ? 0 : Shortfall(expert, from, to) - Shortfall(expert, from, from);
 
     /// <summary>Puts <paramref name="a"/> where <paramref name="b"/> is and the other way round. Neither may be on the other's slot.</summary>
     public void Swap(int a, int slotA, int b, int slotB)
@@ -86,8 +87,6 @@ internal sealed class LayerPlacement
             if (_on[i] && !_held[i]) moved++;
         return moved;
     }
-
-    private int Saved(int expert, int from, int to) => (IsHeld(expert, from) ? 1 : 0) - (IsHeld(expert, to) ? 1 : 0);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int Nearness(int expert, int slot, int except)
@@ -161,8 +160,9 @@ internal sealed class LayerPlacement
         {
             int best = -1;
             (int Nearness, double Load) least = default;
-            for (int slot = 0; slot < _seats.Length; slot++)
+            for (int i = 0; i < _seats.Length; i++)
             {
+                int slot = (_first + i) % _seats.Length;
                 if (!HasSeatFor(expert, slot)) continue;
                 var key = (Nearness(expert, slot, -1), SlotLoads[slot]);
                 if (best < 0 || key.CompareTo(least) < 0) (best, least) = (slot, key);
@@ -185,8 +185,9 @@ internal sealed class LayerPlacement
         if (_places[expert].Count == 0) return lightest;
         int best = lightest;
         (int Pairs, double Load) least = (int.MaxValue, 0);
-        for (int slot = 0; slot < _seats.Length; slot++)
+        for (int i = 0; i < _seats.Length; i++)
         {
+            int slot = (_first + i) % _seats.Length;
             if (SlotLoads[slot] > mostLoad || !HasSeatFor(expert, slot) || Nearness(expert, slot, -1) > nearness) continue;
             int pairs = 0;
             foreach (int other in _places[expert]) pairs += _pairs[(slot * _slots.Count) + other];
@@ -212,7 +213,7 @@ internal sealed class LayerPlacement
                 foreach (int other in _experts[from])
                 {
                     if (IsOn(other, to)) continue;
-                    var key = (near + Nearness(other, to, from) - Nearness(other, from, from), Saved(other, from, to), SlotLoads[to] + Load[other]);
+                    var key = (near + Nearness(other, to, from) - Nearness(other, from, from), MoveCost(other, from, to), SlotLoads[to] + Load[other]);
                     if (key.CompareTo(least) >= 0) continue;
                     (best, least) = ((other, from, to), key);
                 }
@@ -241,10 +242,12 @@ internal sealed class LayerPlacement
             for (int there = 0; there < _seats.Length; there++)
             {
                 if (IsOn(expert, there)) continue;
+                int apart = MoveShortfall(expert, slot, there);
+                if (apart >= 0) continue;
                 foreach (int other in _experts[there])
                 {
                     if (IsOn(other, slot)) continue;
-                    var key = (SwapShortfall(expert, slot, other, there), SwapCost(expert, slot, other, there));
+                    var key = (apart + MoveShortfall(other, there, slot), MoveCost(expert, slot, there) + MoveCost(other, there, slot));
                     if (key.CompareTo(least) >= 0) continue;
                     (best, least) = ((slot, other, there), key);
                 }

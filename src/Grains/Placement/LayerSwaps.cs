@@ -6,7 +6,7 @@ namespace Conclave.Grains;
 internal static class LayerSwaps
 {
     // Closer to the mean no step gets measurably faster, and the search takes long.
-    private const double GoodEnough = 1.005;
+    private const double GoodEnough = 1.005, LeastStep = 0.001;
 
     /// <summary>Swaps that need no more loading and leave the experts on as many silos, hosts and zones.</summary>
     public static void Free(LayerPlacement layer)
@@ -42,21 +42,28 @@ internal static class LayerSwaps
     {
         double[] slotLoads = layer.SlotLoads, loads = layer.Load;
         int heavy = Array.IndexOf(slotLoads, slotLoads.Max());
-        // Rounding must not pass for progress, or swaps could go round in circles.
-        double best = slotLoads[heavy] * (1 - 1e-9);
+        // Steps so small that nobody would notice are not worth the search; without a limit, rounding could even send swaps round in circles.
+        double best = slotLoads[heavy] * (1 - LeastStep);
         (int, int, int, int)? swap = null;
         for (int light = 0; light < slotLoads.Length; light++)
         {
             if (slotLoads[light] >= best) continue;
+            ReadOnlySpan<int> others = layer.Experts(light);
+            // What it means for the spread to move one of them is looked up many times.
+            int[] spreads = [.. Enumerable.Repeat(int.MinValue, others.Length)];
             foreach (int mine in layer.Experts(heavy))
             {
                 if (layer.IsOn(mine, light)) continue;
-                foreach (int theirs in layer.Experts(light))
+                int spread = int.MinValue;
+                for (int i = 0; i < others.Length; i++)
                 {
+                    int theirs = others[i];
                     double difference = loads[mine] - loads[theirs];
                     double heavier = Math.Max(slotLoads[heavy] - difference, slotLoads[light] + difference);
-                    if (heavier >= best || layer.IsOn(theirs, heavy)) continue;
-                    if (layer.SwapCost(mine, heavy, theirs, light) > mostCost || layer.SwapShortfall(mine, heavy, theirs, light) > 0) continue;
+                    if (heavier >= best || layer.IsOn(theirs, heavy) || layer.MoveCost(mine, heavy, light) + layer.MoveCost(theirs, light, heavy) > mostCost) continue;
+                    if (spread == int.MinValue) spread = layer.MoveShortfall(mine, heavy, light);
+                    if (spreads[i] == int.MinValue) spreads[i] = layer.MoveShortfall(theirs, light, heavy);
+                    if (spread + spreads[i] > 0) continue;
                     best = heavier;
                     swap = (heavy, mine, light, theirs);
                 }

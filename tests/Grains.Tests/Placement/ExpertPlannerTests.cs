@@ -8,19 +8,19 @@ public sealed class ExpertPlannerTests
     [Fact]
     public void Experts_are_dealt_out_in_turn()
     {
-        // 8 experts on 3 slots: 0 3 6, 1 4 7, 2 5; layer 0 is dense and has none.
+        // 8 experts on 3 slots, layer 1 beginning with slot 1: 2 5 7, 0 3 6, 1 4; layer 0 is dense and has none.
         var input = new PlacementInput { ExpertSizeBytes = [0, 100], ExpertCount = 8, Slots = PlannerCases.Slots(3) };
         PlacementPlan plan = ExpertPlanner.Plan(input);
         PlannerCases.AssertSound(input, plan);
         Assert.True(plan.IsComplete);
-        Assert.Equal([0, 1, 2, 0, 1, 2, 0, 1], plan.Map.Replicas[8..].Select(replicas => Assert.Single(replicas)));
+        Assert.Equal([1, 2, 0, 1, 2, 0, 1, 0], plan.Map.Replicas[8..].Select(replicas => Assert.Single(replicas)));
         Assert.Equal((8, 800), (plan.MovedCount, plan.MovedSizeBytes));
 
         IReadOnlyList<ShardLoad> loads = ExpertPlanner.Loads(plan.Map);
         Assert.Equal(3, loads.Count);
-        Assert.Equal([0, 3, 6], loads[0].Experts);
-        Assert.Equal([1, 4, 7], loads[1].Experts);
-        Assert.Equal([2, 5], loads[2].Experts);
+        Assert.Equal([2, 5, 7], loads[0].Experts);
+        Assert.Equal([0, 3, 6], loads[1].Experts);
+        Assert.Equal([1, 4], loads[2].Experts);
         Assert.All(loads, load => Assert.All(load.Layers, layer => Assert.Equal(1, layer)));
         Assert.All(loads, load => Assert.Equal(1, load.MapVersion));
     }
