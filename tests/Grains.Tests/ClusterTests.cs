@@ -11,7 +11,8 @@ public sealed class ClusterTests(TestModel model) : IClassFixture<TestModel>
     [Theory]
     [InlineData(2, 1)]
     [InlineData(3, 1)]
-    [InlineData(5, 1)]
+    [InlineData(3, 2)]
+    [InlineData(5, 2)]
     public async Task Tokens_are_those_of_one_silo(int silos, int replicas)
     {
         int[][] expected = await model.ExpectedAsync(Requests, Tokens);
@@ -62,6 +63,7 @@ public sealed class ClusterTests(TestModel model) : IClassFixture<TestModel>
 
     [Theory]
     [InlineData(1)]
+    [InlineData(2)]
     public async Task A_silo_dies_while_others_serve(int replicas)
     {
         int[][] expected = await model.ExpectedAsync(Requests, 400);
@@ -76,6 +78,47 @@ public sealed class ClusterTests(TestModel model) : IClassFixture<TestModel>
         ClusterView view = await cluster.UntilAsync(view => view.Silos.Length == 2 && view.IsComplete && IsReplicated(view, replicas));
         Assert.DoesNotContain(last.Address, view.Ranks);
         Assert.False(view.Map.Names(last.Address));
+    }
+
+    [Fact]
+    public async Task A_rebalance_does_not_disturb_streams()
+    {
+        int[][] expected = await model.ExpectedAsync(Requests, 400);
+        await using var cluster = new TestCluster(model.Path);
+        TestCluster.Member first = await cluster.StartAsync();
+        TestCluster.Member second = await cluster.StartAsync();
+        ClusterView before = await cluster.UntilAsync(view => view.Map.Names(second.Address) && view.Ranks.Length == 2);
+        Task<int[][]> streams = Task.WhenAll(Enumerable.Range(0, Requests).Select(i => first.GenerateAsync(TestCluster.Command(i, 400))));
+        // One expert a layer is hot: a replica of it has to go elsewhere.
+        var totals = new long[before.Map.Replicas.Length];
+        for (int pair = 0; pair < totals.Length; pair++) totals[pair] = pair % before.Map.ExpertCount == 0 ? 1_000_000 : 1_000;
+        await cluster.Map.ReportLoads(second.Address, totals);
+        PlacementProposal proposal = await cluster.Map.Apply(new PlacementWishes { RedundantExperts = 2 });
+        Assert.True(proposal.ImbalanceAfter <= proposal.ImbalanceBefore, $"{proposal.ImbalanceBefore} -> {proposal.ImbalanceAfter}");
+        await cluster.UntilAsync(view => view.Map.Version > before.Map.Version);
+        await cluster.Map.Rebalance();
+        Assert.Equal(expected, await streams);
+        PlacementStatus status = await cluster.Map.Placement();
+        Assert.Null(status.PlanFault);
+        Assert.Null(status.StorageFault);
+        Assert.Equal(2, status.Wishes.RedundantExperts);
+        Assert.Equal(2, status.View.Map.Replicas.Where((_, pair) => pair >= before.Map.ExpertCount).Sum(slots => slots.Length - 1));
+    }
+
+    [Fact]
+    public async Task Silos_without_room_for_all_wait_for_more()
+    {
+        // 8 experts of 3 * 16 * 32 BF16 values; room for 5 on each silo.
+        await using var cluster = new TestCluster(model.Path, options => options with { ExpertMemorySizeBytes = 5 * 3 * 16 * 32 * 2, Slots = 1, StartsInBackground = true, DrainGraceSeconds = 1 });
+        await cluster.StartAsync();
+        ClusterView view = await cluster.UntilAsync(view => view.Map.Version > 0);
+        Assert.Equal(3, view.MissingExperts);
+        Assert.Empty(view.Ranks);
+        PlacementStatus status = await cluster.Map.Placement();
+        Assert.Contains("add a silo", status.PlanFault, StringComparison.Ordinal);
+        await cluster.StartAsync();
+        view = await cluster.UntilAsync(view => view.IsComplete && view.Ranks.Length == 2);
+        Assert.Equal((await model.ExpectedAsync(1, Tokens))[0], await cluster.Members[0].GenerateAsync(TestCluster.Command(0, Tokens)));
     }
 
     private static bool IsReplicated(ClusterView view, int replicas) => view.Map.Replicas.Where((_, pair) => pair >= view.Map.ExpertCount)

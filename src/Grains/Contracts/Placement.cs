@@ -13,7 +13,7 @@ public sealed record PlacementWishes
     /// <summary>Further replicas for the busiest experts, per layer, 0 to 4096.</summary>
     [Id(1)] public int? RedundantExperts { get; init; }
 
-    /// <summary>Balance anew when the heaviest slot's load gets lower by this fraction of it at least, 0 to 1.</summary>
+    /// <summary>Balance anew when the heaviest slot's load gets lower by this fraction of it at least, above 0 and below 1.</summary>
     [Id(2)] public double? MinGain { get; init; }
 
     /// <summary>Seconds between two automatic rebalancings, at least 1.</summary>

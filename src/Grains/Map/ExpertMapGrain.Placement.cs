@@ -6,6 +6,9 @@ namespace Conclave.Grains;
 /// <content>What people see and ask of the placement.</content>
 public sealed partial class ExpertMapGrain
 {
+    // Who asks to balance wants what is to be had, but nothing moved for nothing.
+    private const double LeastGain = 0.001;
+
     /// <inheritdoc/>
     public Task ReportLoads(string silo, long[] totals)
     {
@@ -58,7 +61,7 @@ public sealed partial class ExpertMapGrain
     {
         ClusterView view = _view;
         double[] loads = _loads.Current();
-        PlacementPlan plan = await Task.Run(() => ExpertPlanner.Rebalance(MapPlanner.Input(view, _checkpoint.Config, _expertSizes, loads), minGain: 0));
+        PlacementPlan plan = await Task.Run(() => ExpertPlanner.Rebalance(MapPlanner.Input(view, _checkpoint.Config, _expertSizes, loads), LeastGain));
         PlacementProposal proposal = MapPlanner.Proposal(view, plan, loads, _lastVersion + 1);
         if (_view.Epoch != view.Epoch || _planReason is not null)
             throw new ClusterException(OperatingError.Unavailable, "silos come or go at this moment; ask again when the map has settled");

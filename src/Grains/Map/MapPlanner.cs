@@ -24,7 +24,7 @@ internal static class MapPlanner
     {
         Check(later.Replicas is null or (>= 1 and <= 64), "replicas", "1 to 64", later.Replicas);
         Check(later.RedundantExperts is null or (>= 0 and <= 4096), "redundant experts", "0 to 4096", later.RedundantExperts);
-        Check(later.MinGain is null or (>= 0 and <= 1), "least gain", "0 to 1", later.MinGain);
+        Check(later.MinGain is null or (> 0 and < 1), "least gain", "above 0 and below 1", later.MinGain);
         Check(later.MinIntervalSeconds is null or (>= 1 and <= 1e9), "least interval in seconds", "1 to 1000000000", later.MinIntervalSeconds);
         return new PlacementWishes
         {
