@@ -69,7 +69,11 @@ internal sealed unsafe class PeerConnection : IFrameSink
         WakeBackground();
     }
 
-    public void Parked() => Interlocked.Increment(ref _parked);
+    public void Parked()
+    {
+        Interlocked.Increment(ref _parked);
+        Interlocked.Increment(ref _turns);
+    }
 
     public void Unparked() => Interlocked.Decrement(ref _parked);
 
@@ -87,7 +91,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
         if (!_wire.CanPoll || !Monitor.TryEnter(_receiving)) return false;
         try
         {
-            _turns++;
+            Interlocked.Increment(ref _turns);
             ReceiveUntil(call, untilNs);
         }
         finally
@@ -107,6 +111,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
         {
             bool isWaitedFor = Volatile.Read(ref _parked) > 0;
             int turns = Volatile.Read(ref _turns);
+            // Somebody has waited since we looked: next time let them receive.
             if ((turns != seen && !isWaitedFor) || !Monitor.TryEnter(_receiving))
             {
                 seen = turns;
@@ -123,9 +128,6 @@ internal sealed unsafe class PeerConnection : IFrameSink
             {
                 Monitor.Exit(_receiving);
             }
-
-            // Somebody waited for what came: next time let them receive.
-            if (isWaitedFor && Volatile.Read(ref _parked) == 0) seen--;
         }
     }
 

@@ -163,7 +163,11 @@ public sealed class TensorTransport : IDisposable
 
     internal void Hear(string from, ReadOnlySpan<ulong> suspects)
     {
-        if (SuspicionsHeard is not { } heard) return;
+        if (SuspicionsHeard is not null) Tell(from, suspects);
+    }
+
+    private void Tell(string from, ReadOnlySpan<ulong> suspects)
+    {
         var addresses = new List<string>();
         lock (_lock)
         {
@@ -173,7 +177,7 @@ public sealed class TensorTransport : IDisposable
             }
         }
 
-        Raise(() => heard(from, addresses));
+        Raise(() => SuspicionsHeard?.Invoke(from, addresses));
     }
 
     internal void OnStateChanged(TransportPeer peer, PeerState before, PeerState after)

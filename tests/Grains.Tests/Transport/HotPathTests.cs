@@ -33,9 +33,9 @@ public sealed class HotPathTests
         long servedBefore = served, callerBefore = GC.GetAllocatedBytesForCurrentThread();
         Call(300);
         callerBytes = GC.GetAllocatedBytesForCurrentThread() - callerBefore;
-        // 600 calls: less than a byte each. A lock that two threads meet at for the first time makes its event then.
-        Assert.InRange(callerBytes, 0, 300);
-        Assert.InRange(served - servedBefore, 0, 300);
+        // 600 calls: less than a byte each. A heartbeat that is heard meanwhile, and a lock that two threads meet at for the first time, cost some.
+        Assert.InRange(callerBytes, 0, 599);
+        Assert.InRange(served - servedBefore, 0, 599);
     }
 
     [Fact]
