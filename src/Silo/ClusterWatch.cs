@@ -52,6 +52,8 @@ internal sealed partial class ClusterWatch(
     /// <summary>Follows until cancelled.</summary>
     public async Task RunAsync(SiloOffer offer, CancellationToken cancellationToken)
     {
+        // Kept for good: a step that lacks an expert cannot wait for the next look at the silos.
+        dispatch.Missing += what => _ = RefreshAsync($"silo {Silo} asks in vain for experts of layer {what.Layer} in map version {what.MapVersion}");
         while (!cancellationToken.IsCancellationRequested)
         {
             try

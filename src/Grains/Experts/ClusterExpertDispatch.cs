@@ -212,7 +212,16 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
     private TransportPeer? PeerOf(ClusterView view, string silo)
     {
         string? address = Array.Find(view.Silos, offer => offer.Silo == silo)?.TransportAddress;
-        return silo == _silo || string.IsNullOrEmpty(address) ? null : _transport?.Connect(address);
+        if (silo == _silo || string.IsNullOrEmpty(address)) return null;
+        try
+        {
+            return _transport?.Connect(address);
+        }
+        catch (FormatException)
+        {
+            // A silo without a usable address, as its offer's reader has logged: its experts count as out of reach.
+            return null;
+        }
     }
 
     /// <summary>Whether this silo holds every expert there is.</summary>

@@ -43,6 +43,6 @@ internal sealed class ExpertRoutes
     /// <summary>Their addresses, parsable.</summary>
     public string[] Silos { get; }
 
-    /// <summary>Indexes into <see cref="Peers"/> of those that hold the expert.</summary>
-    public int[] PeersOf(int layer, int expert) => _peers[(layer * _expertCount) + expert];
+    /// <summary>Indexes into <see cref="Peers"/> of those that hold the expert; none for an expert that the map does not know.</summary>
+    public int[] PeersOf(int layer, int expert) => (layer * _expertCount) + expert is var pair && pair < _peers.Length ? _peers[pair] : [];
 }

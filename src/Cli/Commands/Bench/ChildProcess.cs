@@ -22,6 +22,16 @@ internal sealed class ChildProcess : IDisposable
     public async Task<string> ReadLine(CancellationToken cancellationToken) =>
         await _process.StandardOutput.ReadLineAsync(cancellationToken) ?? throw new IOException("the measurement's second process ended early");
 
+    /// <summary>Processor time the child has used so far, on all cores together.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
     /// <summary>Says something to the child.</summary>
     public async Task WriteLine(string line)
     {

@@ -10,7 +10,9 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="Layout">"two ranks": each silo serves its share of the sequences; "one rank": one silo serves all of them.</param>
 /// <param name="OneProcess">One process with two threads.</param>
 /// <param name="TwoSilos">Two silo processes with one thread each.</param>
-internal sealed record ClusterFigures(string Work, string Layout, double OneProcess, double TwoSilos)
+/// <param name="OneProcessCpuMs">Processor milliseconds a token, all threads together.</param>
+/// <param name="TwoSilosCpuMs">The same of both silos together.</param>
+internal sealed record ClusterFigures(string Work, string Layout, double OneProcess, double TwoSilos, double OneProcessCpuMs, double TwoSilosCpuMs)
 {
     /// <summary>What is left of the throughput when the same threads are spread over two silos.</summary>
     public double Ratio => TwoSilos / OneProcess;
@@ -63,10 +65,10 @@ internal static class ClusterBench
         await Connect([first, second], cancellationToken);
         List<ClusterFigures> figures =
         [
-            await Compare("decode", "two ranks", whole, [first, second], parsed, cancellationToken),
-            await Compare("decode", "one rank", whole, [first], parsed, cancellationToken),
-            await Compare("prefill", "two ranks", whole, [first, second], parsed, cancellationToken),
-            await Compare("prefill", "one rank", whole, [first], parsed, cancellationToken),
+            await Compare("decode", "two ranks", whole, [first, second], ranks: 2, parsed, cancellationToken),
+            await Compare("decode", "one rank", whole, [first, second], ranks: 1, parsed, cancellationToken),
+            await Compare("prefill", "two ranks", whole, [first, second], ranks: 2, parsed, cancellationToken),
+            await Compare("prefill", "one rank", whole, [first, second], ranks: 1, parsed, cancellationToken),
         ];
         if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, WriteIndented = true }));
         else Show(figures);
@@ -85,43 +87,55 @@ internal static class ClusterBench
         foreach (ChildProcess silo in silos) await silo.ReadLine(cancellationToken);
     }
 
-    private static async Task<ClusterFigures> Compare(string work, string layout, ChildProcess whole, ChildProcess[] ranks, ParseResult parsed, CancellationToken cancellationToken)
+    private static async Task<ClusterFigures> Compare(string work, string layout, ChildProcess whole, ChildProcess[] silos, int ranks, ParseResult parsed, CancellationToken cancellationToken)
     {
         int rows = work == "decode" ? parsed.GetValue(Batch) : parsed.GetValue(PrefillRows);
         double seconds = parsed.GetValue(Seconds);
-        List<double> one = [], two = [];
+        List<Measured> one = [], two = [];
         for (int round = -1; round < parsed.GetValue(Rounds); round++)
         {
-            double single = await Throughput(work, [whole], rows, seconds, cancellationToken);
-            double spread = await Throughput(work, ranks, work == "decode" ? rows / ranks.Length : rows, seconds, cancellationToken);
+            Measured single = await Throughput(work, [whole], 1, rows, seconds, cancellationToken);
+            Measured spread = await Throughput(work, silos, ranks, work == "decode" ? rows / ranks : rows, seconds, cancellationToken);
             if (round < 0) continue;
             one.Add(single);
             two.Add(spread);
         }
 
-        return new ClusterFigures(work, layout, Median(one), Median(two));
+        return new ClusterFigures(work, layout, Median(one, run => run.TokensPerSecond), Median(two, run => run.TokensPerSecond), Median(one, run => run.CpuMs), Median(two, run => run.CpuMs));
     }
 
-    /// <summary>Tokens a second of all <paramref name="ranks"/> together, each with <paramref name="rows"/> rows a step.</summary>
-    private static async Task<double> Throughput(string work, ChildProcess[] ranks, int rows, double seconds, CancellationToken cancellationToken)
+    /// <summary>The first <paramref name="ranks"/> of <paramref name="silos"/> compute at the same time, each with <paramref name="rows"/> rows a step.</summary>
+    private static async Task<Measured> Throughput(string work, ChildProcess[] silos, int ranks, int rows, double seconds, CancellationToken cancellationToken)
     {
-        foreach (ChildProcess rank in ranks) await rank.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{work} {rows} {seconds}"));
-        double sum = 0;
-        foreach (ChildProcess rank in ranks) sum += double.Parse(await rank.ReadLine(cancellationToken), CultureInfo.InvariantCulture);
-        return sum;
+        TimeSpan before = silos.Aggregate(TimeSpan.Zero, (sum, silo) => sum + silo.ProcessorTime);
+        foreach (ChildProcess rank in silos.Take(ranks)) await rank.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{work} {rows} {seconds}"));
+        double perSecond = 0, tokens = 0;
+        foreach (ChildProcess rank in silos.Take(ranks))
+        {
+            string[] answer = (await rank.ReadLine(cancellationToken)).Split(' ');
+            tokens += double.Parse(answer[0], CultureInfo.InvariantCulture);
+            perSecond += double.Parse(answer[0], CultureInfo.InvariantCulture) / double.Parse(answer[1], CultureInfo.InvariantCulture);
+        }
+
+        TimeSpan used = silos.Aggregate(TimeSpan.Zero, (sum, silo) => sum + silo.ProcessorTime) - before;
+        return new Measured(perSecond, used.TotalMilliseconds / tokens);
     }
 
-    private static double Median(List<double> values)
+    private static double Median(List<Measured> runs, Func<Measured, double> value)
     {
-        values.Sort();
-        return (values[values.Count / 2] + values[(values.Count - 1) / 2]) / 2;
+        double[] sorted = [.. runs.Select(value).Order()];
+        return (sorted[sorted.Length / 2] + sorted[(sorted.Length - 1) / 2]) / 2;
     }
 
     private static void Show(List<ClusterFigures> figures)
     {
-        var table = new Table().AddColumns("work", "layout", "1 process, 2 threads: tokens/s", "2 silos, 1 thread each: tokens/s", "ratio");
+        var table = new Table().AddColumns("work", "layout", "1 process: tokens/s", "2 silos: tokens/s", "ratio", "CPU ms a token", "with 2 silos");
         foreach (TableColumn column in table.Columns.Skip(2)) column.RightAligned();
-        foreach (ClusterFigures f in figures) table.AddRow(f.Work, f.Layout, $"{f.OneProcess:F1}", $"{f.TwoSilos:F1}", $"{f.Ratio:F2}");
+        foreach (ClusterFigures f in figures)
+            table.AddRow(f.Work, f.Layout, $"{f.OneProcess:F1}", $"{f.TwoSilos:F1}", $"{f.Ratio:F2}", $"{f.OneProcessCpuMs:F2}", $"{f.TwoSilosCpuMs:F2}");
         AnsiConsole.Write(table);
     }
+
+    /// <summary>One run.</summary>
+    private readonly record struct Measured(double TokensPerSecond, double CpuMs);
 }

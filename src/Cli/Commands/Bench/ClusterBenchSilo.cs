@@ -9,7 +9,7 @@ namespace Conclave.Cli.Commands.Bench;
 
 /// <summary>
 /// A silo process of <c>conclave bench cluster</c>: prints its address, then does what its standard input says, a line each: <c>use ADDRESS...</c> (all silos in order),
-/// <c>decode SEQUENCES SECONDS</c>, <c>prefill ROWS SECONDS</c>; it answers each with a line, the latter two with tokens a second.
+/// <c>decode SEQUENCES SECONDS</c>, <c>prefill ROWS SECONDS</c>; it answers each with a line, the latter two with tokens and the seconds they took.
 /// </summary>
 internal sealed class ClusterBenchSilo : IDisposable
 {
@@ -50,7 +50,7 @@ internal sealed class ClusterBenchSilo : IDisposable
                 int rows = int.Parse(words[1], CultureInfo.InvariantCulture);
                 TimeSpan time = TimeSpan.FromSeconds(double.Parse(words[2], CultureInfo.InvariantCulture));
                 BenchRank rank = RankFor(words[0] == "decode" ? rows : Math.Max(_batch, 1));
-                Console.WriteLine(Throughput(words[0] == "decode" ? rank.Decode : () => rank.Prefill(rows), rows, time).ToString(CultureInfo.InvariantCulture));
+                Console.WriteLine(Measure(words[0] == "decode" ? rank.Decode : () => rank.Prefill(rows), rows, time));
             }
         }
 
@@ -66,7 +66,7 @@ internal sealed class ClusterBenchSilo : IDisposable
         _checkpoint.Dispose();
     }
 
-    private static double Throughput(Action step, int rows, TimeSpan time)
+    private static string Measure(Action step, int rows, TimeSpan time)
     {
         long start = Stopwatch.GetTimestamp();
         int steps = 0;
@@ -76,7 +76,7 @@ internal sealed class ClusterBenchSilo : IDisposable
             steps++;
         }
         while (Stopwatch.GetElapsedTime(start) < time);
-        return (double)rows * steps / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return string.Create(CultureInfo.InvariantCulture, $"{(long)rows * steps} {Stopwatch.GetElapsedTime(start).TotalSeconds}");
     }
 
     private BenchRank RankFor(int batch)
