@@ -10,7 +10,7 @@ internal static class PlacementCommands
     private static readonly AdminOptions Admin = new();
     private static readonly Option<int?> Replicas = new("--replicas") { Description = "Replicas of every expert, on different silos", HelpName = "N" };
     private static readonly Option<int?> Redundant = new("--redundant") { Description = "Further replicas for the busiest experts, per layer", HelpName = "N" };
-    private static readonly Option<double?> MinGain = new("--min-gain") { Description = "Rebalance automatically when the heaviest slot gets lighter by this fraction of it, 0 to 1", HelpName = "X" };
+    private static readonly Option<double?> MinGain = new("--min-gain") { Description = "Rebalance automatically when the heaviest slot gets lighter by this fraction of it, above 0 and below 1", HelpName = "X" };
     private static readonly Option<double?> MinInterval = new("--min-interval") { Description = "Seconds between two automatic rebalancings", HelpName = "S" };
     private static readonly Option<bool?> Automatic = new("--automatic") { Description = "Whether to rebalance automatically", HelpName = "true|false" };
 
