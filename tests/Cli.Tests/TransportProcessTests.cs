@@ -52,7 +52,7 @@ public sealed partial class TransportProcessTests
         Assert.True(SpinWait.SpinUntil(() => suspected.Contains(peer.Address), TimeSpan.FromSeconds(20)));
         using TensorCall call = peer.Rent(1);
         call.Send(Limit);
-        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        Assert.Equal(CallStatus.PeerFailed, call.WaitForReply());
     }
 
     [Fact]
@@ -66,14 +66,14 @@ public sealed partial class TransportProcessTests
         using TensorCall call = peer.Rent(1);
         call.Kind = 1;
         call.Send(Limit);
-        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        Assert.Equal(CallStatus.PeerFailed, call.WaitForReply());
         Assert.True(SpinWait.SpinUntil(() => peer.State == PeerState.Suspect, Limit));
         answering.Signal(Continue);
         Assert.True(peer.WaitAlive(Limit));
         using TensorCall again = peer.Rent(5);
         again.Kind = 1;
         again.Send(Limit);
-        Assert.Equal(CallStatus.Ok, again.Wait());
+        Assert.Equal(CallStatus.Ok, again.WaitForReply());
         Assert.Equal(5, again.Reply.Length);
     }
 

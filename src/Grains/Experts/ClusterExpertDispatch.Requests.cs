@@ -158,7 +158,7 @@ public sealed unsafe partial class ClusterExpertDispatch
         if (sent.Call is not { } call) return false;
         Timeline?.Mark(StepActivity.Wait, underWay.Layer, underWay.Rows.MicroBatch);
         long start = _clock.GetTimestamp();
-        while (!call.Wait(WaitSlice))
+        while (!call.WaitForReply(WaitSlice))
         {
             if (_isClosed) ThrowClosed();
         }

@@ -29,7 +29,7 @@ internal sealed unsafe class KvSender(long pageSizeBytes, TimeSpan timeout)
 
         using TensorCall abort = Begin(target, KvFrame.Abort, new KvHead { Id = id }, 0);
         abort.Send(timeout);
-        abort.Wait();
+        abort.WaitForReply();
         return failure;
     }
 
@@ -86,5 +86,5 @@ internal sealed unsafe class KvSender(long pageSizeBytes, TimeSpan timeout)
         using (call) return Failure(call);
     }
 
-    private static string? Failure(TensorCall call) => call.Wait() == CallStatus.Ok ? null : call.ErrorMessage ?? call.Status.ToString();
+    private static string? Failure(TensorCall call) => call.WaitForReply() == CallStatus.Ok ? null : call.ErrorMessage ?? call.Status.ToString();
 }

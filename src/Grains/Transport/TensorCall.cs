@@ -4,7 +4,7 @@ namespace Conclave.Grains.Transport;
 
 /// <summary>
 /// One request and its reply, both in native memory. <see cref="TransportPeer.Rent"/> it, fill <see cref="Request"/> and the header fields,
-/// <see cref="Send"/>, do something else, then <see cref="Wait()"/>; <see cref="Dispose"/> gives it back. Used by one thread at a time and by
+/// <see cref="Send"/>, do something else, then <see cref="WaitForReply()"/>; <see cref="Dispose"/> gives it back. Used by one thread at a time and by
 /// nobody after Dispose. Nothing here throws because a peer failed: the status tells.
 /// </summary>
 public sealed unsafe class TensorCall : IDisposable
@@ -81,7 +81,7 @@ public sealed unsafe class TensorCall : IDisposable
     /// <summary>Type of the reply's elements.</summary>
     public ElementType ReplyElementType => ReplyHeader.ElementType;
 
-    /// <summary>Whether <see cref="Wait()"/> would return at once. Looks at the socket if nobody else does, so polling makes progress.</summary>
+    /// <summary>Whether <see cref="WaitForReply()"/> would return at once. Looks at the socket if nobody else does, so polling makes progress.</summary>
     public bool IsDone
     {
         get
@@ -114,7 +114,7 @@ public sealed unsafe class TensorCall : IDisposable
     }
 
     /// <summary>Waits for the reply, at most until the deadline given to <see cref="Send"/>. The waiting thread itself receives, if no other does.</summary>
-    public CallStatus Wait()
+    public CallStatus WaitForReply()
     {
         if (DeadlineNs == 0) throw new InvalidOperationException("a call is sent before it is waited for");
         WaitUntil(DeadlineNs);
@@ -123,12 +123,12 @@ public sealed unsafe class TensorCall : IDisposable
     }
 
     /// <summary>Waits at most <paramref name="timeout"/>; false = still under way (and its deadline not reached).</summary>
-    public bool Wait(TimeSpan timeout)
+    public bool WaitForReply(TimeSpan timeout)
     {
         long untilNs = _clock.NowNs() + timeout.ToNs();
         if (untilNs >= DeadlineNs)
         {
-            Wait();
+            WaitForReply();
             return true;
         }
 

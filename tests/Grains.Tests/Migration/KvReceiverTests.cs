@@ -81,7 +81,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
             }
 
             using TensorCall call = Rent(ranks, KvFrame.Kinds[random.Next(4)], bytes);
-            call.Wait();
+            call.WaitForReply();
             Assert.True(call.Status is CallStatus.Ok or CallStatus.Rejected, $"{call.Status} {call.ErrorMessage}");
         }
 
@@ -114,7 +114,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
         MemoryMarshal.Write(payload, head);
         body.CopyTo(payload, KvFrame.HeadSizeBytes);
         using TensorCall call = Rent(ranks, kind, payload);
-        Assert.True(call.Wait() is CallStatus.Ok or CallStatus.Rejected, call.ErrorMessage);
+        Assert.True(call.WaitForReply() is CallStatus.Ok or CallStatus.Rejected, call.ErrorMessage);
         return call.ErrorMessage;
     }
 

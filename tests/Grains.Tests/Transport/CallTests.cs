@@ -24,7 +24,7 @@ public sealed class CallTests
             call.Columns = 3;
             call.ElementType = ElementType.BF16;
             call.Send(Pair.Long);
-            Assert.Equal(CallStatus.Ok, call.Wait());
+            Assert.Equal(CallStatus.Ok, call.WaitForReply());
             Assert.True(call.Reply.SequenceEqual(sent), $"{size} bytes");
             Assert.True(call.Request.SequenceEqual(sent), "the request is left as it was");
             Assert.Equal((size, 3, ElementType.BF16), (call.ReplyRows, call.ReplyColumns, call.ReplyElementType));
@@ -57,7 +57,7 @@ public sealed class CallTests
             using TensorCall call = pair.Peer.Rent(10);
             call.Kind = kind;
             call.Send(Pair.Long);
-            Assert.Equal(status, call.Wait());
+            Assert.Equal(status, call.WaitForReply());
             Assert.Equal(message, call.ErrorMessage);
             Assert.True(call.Reply.IsEmpty);
         }
@@ -84,7 +84,7 @@ public sealed class CallTests
                     while (!calls[i].IsDone) Thread.Yield();
                 }
 
-                if (calls[i].Wait() != CallStatus.Ok || calls[i].Reply.Length != calls[i].Request.Length || calls[i].Reply.IndexOfAnyExcept((byte)(seed * 64 + round + i)) >= 0)
+                if (calls[i].WaitForReply() != CallStatus.Ok || calls[i].Reply.Length != calls[i].Request.Length || calls[i].Reply.IndexOfAnyExcept((byte)(seed * 64 + round + i)) >= 0)
                     throw new InvalidOperationException($"{calls[i].Status} {calls[i].ErrorMessage}");
                 calls[i].Dispose();
             }

@@ -29,13 +29,13 @@ public sealed class FailureTests
         Assert.True(begun.Wait(Pair.Long));
         var closing = new Thread(pair.Called.Dispose);
         closing.Start();
-        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        Assert.Equal(CallStatus.PeerFailed, call.WaitForReply());
         go.Set();
         closing.Join();
         Eventually(() => pair.Peer.State == PeerState.Closed);
         using TensorCall late = pair.Peer.Rent(10);
         late.Send(Pair.Long);
-        Assert.Equal(CallStatus.PeerFailed, late.Wait());
+        Assert.Equal(CallStatus.PeerFailed, late.WaitForReply());
         Assert.Empty(suspected);
     }
 
@@ -53,7 +53,7 @@ public sealed class FailureTests
         {
             call.Kind = 1;
             call.Send(Short);
-            Assert.Equal(CallStatus.DeadlineExceeded, call.Wait());
+            Assert.Equal(CallStatus.DeadlineExceeded, call.WaitForReply());
         }
 
         using (TensorCall call = pair.Peer.Rent(1 << 20))
@@ -61,9 +61,9 @@ public sealed class FailureTests
             call.Kind = 1;
             call.Send(Pair.Long);
             Assert.False(call.IsDone);
-            Assert.False(call.Wait(Short));
+            Assert.False(call.WaitForReply(Short));
             call.Cancel();
-            Assert.Equal(CallStatus.Canceled, call.Wait());
+            Assert.Equal(CallStatus.Canceled, call.WaitForReply());
         }
 
         go.Set();
@@ -73,7 +73,7 @@ public sealed class FailureTests
             call.Request.Fill(2);
             call.Kind = Pair.Echo;
             call.Send(Pair.Long);
-            Assert.Equal(CallStatus.Ok, call.Wait());
+            Assert.Equal(CallStatus.Ok, call.WaitForReply());
             Assert.Equal(-1, call.Reply.IndexOfAnyExcept((byte)2));
         }
 
@@ -99,12 +99,12 @@ public sealed class FailureTests
         Sent(1000, Pair.Long);
         Sent(1000, Pair.Long);
         TensorCall tooManyBytes = Sent(1, Short);
-        Assert.Equal(CallStatus.DeadlineExceeded, tooManyBytes.Wait());
+        Assert.Equal(CallStatus.DeadlineExceeded, tooManyBytes.WaitForReply());
         Sent(0, Pair.Long);
-        Assert.Equal(CallStatus.DeadlineExceeded, Sent(0, Short).Wait());
+        Assert.Equal(CallStatus.DeadlineExceeded, Sent(0, Short).WaitForReply());
         Assert.Equal(3, pair.Peer.InFlight);
         new Thread(go.Set).Start();
-        Assert.Equal(CallStatus.Ok, Sent(1000, Pair.Long).Wait());
+        Assert.Equal(CallStatus.Ok, Sent(1000, Pair.Long).WaitForReply());
         foreach (TensorCall call in calls) call.Dispose();
     }
 
@@ -119,7 +119,7 @@ public sealed class FailureTests
             using TensorCall call = pair.Peer.Rent(10);
             call.Kind = 1;
             call.Send(TimeSpan.FromMilliseconds(5));
-            Assert.Equal(CallStatus.DeadlineExceeded, call.Wait());
+            Assert.Equal(CallStatus.DeadlineExceeded, call.WaitForReply());
             Assert.InRange(pair.Peer.InFlight, 1, 2);
         }
 
@@ -127,7 +127,7 @@ public sealed class FailureTests
         using TensorCall last = pair.Peer.Rent(10);
         last.Kind = Pair.Echo;
         last.Send(Pair.Long);
-        Assert.Equal(CallStatus.Ok, last.Wait());
+        Assert.Equal(CallStatus.Ok, last.WaitForReply());
         Assert.Equal(PeerState.Alive, pair.Peer.State);
     }
 
@@ -144,7 +144,7 @@ public sealed class FailureTests
         using TensorCall call = pair.Peer.Rent(10);
         call.Kind = 1;
         call.Send(Pair.Long);
-        Assert.Equal(CallStatus.Ok, call.Wait());
+        Assert.Equal(CallStatus.Ok, call.WaitForReply());
         Assert.Empty(suspected);
     }
 
@@ -174,7 +174,7 @@ public sealed class FailureTests
         Eventually(() => c.Peers.All(peer => peer.State == PeerState.Suspect));
         using TensorCall call = peers[1].Rent(1);
         call.Send(Pair.Long);
-        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        Assert.Equal(CallStatus.PeerFailed, call.WaitForReply());
         link.Cut = false;
         Assert.All(peers, peer => Assert.True(peer.WaitAlive(Pair.Long)));
         Eventually(() => recovered.Contains(c.Address));

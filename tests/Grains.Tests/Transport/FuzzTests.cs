@@ -68,7 +68,7 @@ public sealed class FuzzTests
             connection.ReceiveUntilFailed();
             foreach (TensorCall call in calls)
             {
-                Assert.NotEqual(CallStatus.Pending, call.Wait());
+                Assert.NotEqual(CallStatus.Pending, call.WaitForReply());
                 if (call.Status == CallStatus.Ok) answered++;
                 call.Dispose();
             }

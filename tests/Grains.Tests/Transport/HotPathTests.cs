@@ -25,7 +25,7 @@ public sealed class HotPathTests
             {
                 using TensorCall first = Send(pair.Peer, sizeBytes), second = Send(pair.Peer, sizeBytes);
                 if (i % 2 == 0 && first.IsDone && first.Status != CallStatus.Ok) throw new InvalidOperationException("failed");
-                if (second.Wait() != CallStatus.Ok || first.Wait() != CallStatus.Ok) throw new InvalidOperationException("failed");
+                if (second.WaitForReply() != CallStatus.Ok || first.WaitForReply() != CallStatus.Ok) throw new InvalidOperationException("failed");
             }
         }
 
@@ -50,11 +50,11 @@ public sealed class HotPathTests
         for (int i = 0; i < calls.Length; i++) calls[i] = Send(pair.Peer, 100_000);
         Assert.False(calls[0].IsDone);
         Assert.InRange(clock.GetElapsedTime(start), TimeSpan.Zero, delay);
-        Assert.Equal(CallStatus.Ok, calls[0].Wait());
+        Assert.Equal(CallStatus.Ok, calls[0].WaitForReply());
         Assert.InRange(clock.GetElapsedTime(start), 2 * delay, TimeSpan.FromSeconds(20));
         foreach (TensorCall call in calls)
         {
-            Assert.Equal(CallStatus.Ok, call.Wait());
+            Assert.Equal(CallStatus.Ok, call.WaitForReply());
             call.Dispose();
         }
 
@@ -70,9 +70,9 @@ public sealed class HotPathTests
         TimeProvider clock = TimeProvider.System;
         long start = clock.GetTimestamp();
         using TensorCall first = Send(pair.Peer, 500_000), second = Send(pair.Peer, 500_000);
-        Assert.Equal(CallStatus.Ok, first.Wait());
+        Assert.Equal(CallStatus.Ok, first.WaitForReply());
         Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(20));
-        Assert.Equal(CallStatus.Ok, second.Wait());
+        Assert.Equal(CallStatus.Ok, second.WaitForReply());
         Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(20));
     }
 
@@ -127,12 +127,12 @@ public sealed class HotPathTests
             if (call.Request.IndexOfAnyExcept(mark) >= 0) return $"request {i} was written to";
             if (random.Next(3) == 0)
             {
-                if (call.Wait() != CallStatus.Ok) return $"call {i}: {call.Status} {call.ErrorMessage}";
+                if (call.WaitForReply() != CallStatus.Ok) return $"call {i}: {call.Status} {call.ErrorMessage}";
                 if (call.Reply.Length != call.Request.Length || call.Reply.IndexOfAnyExcept(mark) >= 0) return $"reply {i} has other bytes";
             }
             else if (random.Next(2) == 0)
             {
-                call.Wait(TimeSpan.FromMicroseconds(random.Next(300)));
+                call.WaitForReply(TimeSpan.FromMicroseconds(random.Next(300)));
             }
 
             if (call.Request.IndexOfAnyExcept(mark) >= 0) return $"request {i} was written to later";

@@ -115,7 +115,7 @@ public sealed class SecretTests
         Assert.NotEqual(0, accepted.Receive(new byte[1]));
         using TensorCall call = peer.Rent(0);
         call.Send(Pair.Long);
-        Assert.Equal(CallStatus.PeerFailed, call.Wait());
+        Assert.Equal(CallStatus.PeerFailed, call.WaitForReply());
         peer.Dispose();
         Assert.Equal(PeerState.Closed, peer.State);
         Assert.Empty(caller.Peers);

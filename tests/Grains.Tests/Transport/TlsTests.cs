@@ -21,7 +21,7 @@ public sealed class TlsTests : IDisposable
             new Random(size).NextBytes(call.Request);
             call.Kind = Pair.Echo;
             call.Send(Pair.Long);
-            Assert.Equal(CallStatus.Ok, call.Wait());
+            Assert.Equal(CallStatus.Ok, call.WaitForReply());
             Assert.True(call.Reply.SequenceEqual(call.Request));
         }
     }

@@ -99,7 +99,7 @@ internal sealed class TransportRounds(string address, int floorPort, int spinUs,
         private void Finish(int i, bool isCounted)
         {
             using TensorCall call = _calls[i];
-            if (call.Wait() != CallStatus.Ok || call.Reply.Length != sizeBytes) throw new IOException($"a call failed: {call.Status}, {call.ErrorMessage}");
+            if (call.WaitForReply() != CallStatus.Ok || call.Reply.Length != sizeBytes) throw new IOException($"a call failed: {call.Status}, {call.ErrorMessage}");
             if (isCounted) _samples.Add(Stopwatch.GetTimestamp() - _sent[i]);
         }
     }
