@@ -50,10 +50,11 @@ internal sealed partial class ClusterWatch(
     }
 
     /// <summary>Follows until cancelled.</summary>
+    /// <exception cref="ClusterException">The cluster does not take this silo.</exception>
     public async Task RunAsync(SiloOffer offer, CancellationToken cancellationToken)
     {
         // Kept for good: a step that lacks an expert cannot wait for the next look at the silos.
-        dispatch.Missing += what => _ = RefreshAsync($"silo {Silo} asks in vain for experts of layer {what.Layer} in map version {what.MapVersion}");
+        dispatch.Missing += missing => _ = RefreshAsync(missing);
         while (!cancellationToken.IsCancellationRequested)
         {
             try
@@ -71,9 +72,11 @@ internal sealed partial class ClusterWatch(
         }
     }
 
-    /// <summary>Has the map grain look again.</summary>
-    public async Task RefreshAsync(string hint)
+    /// <summary>A step waits for experts that nobody has: the map grain is to look at once, should it not know yet.</summary>
+    private async Task RefreshAsync(ExpertsMissing missing)
     {
+        string hint = $"experts {string.Join(' ', missing.Experts)} of layer {missing.Layer} are missing at {Silo}";
+        LogMissing(hint, missing.Waited.TotalMilliseconds);
         try
         {
             await Map.Refresh(hint).WaitAsync(CallLimit, clock);
@@ -140,6 +143,9 @@ internal sealed partial class ClusterWatch(
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the map grain cannot be reached, the last view goes on: {Reason}")]
     private partial void LogUnreachable(string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Hint}: a step has waited for them {WaitedMs:F0} ms")]
+    private partial void LogMissing(string hint, double waitedMs);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "the map grain answers again")]
     private partial void LogReachable();

@@ -103,7 +103,8 @@ public sealed partial class RedisGrainStorage(string connection, string keyPrefi
                 ConfigurationOptions options = ConfigurationOptions.Parse(connection);
                 options.AbortOnConnectFail = false;
                 options.ClientName = "conclave-maps";
-                ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(options);
+                // Old clients resolve names and connect before they return, and this is a grain's turn.
+                ConnectionMultiplexer redis = await Task.Run(() => ConnectionMultiplexer.ConnectAsync(options));
                 redis.ConnectionFailed += (_, failure) => LogLost(failure.EndPoint?.ToString() ?? "", failure.FailureType.ToString());
                 redis.ConnectionRestored += (_, failure) => LogRestored(failure.EndPoint?.ToString() ?? "");
                 _redis = redis;

@@ -95,16 +95,10 @@ internal sealed partial class SiloLifetime(
         long started = Stopwatch.GetTimestamp();
         try
         {
-            _running.Add(FollowAsync(Offer()));
+            Task following = FollowAsync(Offer()), serving = ServeAsync();
+            _running.Add(following);
             if (judge is not null) _running.Add(judge.RunAsync(_stop.Token));
-            await WaitForExpertsAsync();
-            if (options.HasRank)
-            {
-                rank.Start();
-                watch.AnnounceRank();
-                await watch.UntilAsync(view => view.Ranks.Contains(watch.Silo) || view.Draining.Contains(watch.Silo), _stop.Token);
-            }
-
+            await await Task.WhenAny(serving, following);
             if (Phase == SiloPhase.Draining) return;
             (Phase, Obstacle) = (SiloPhase.Serving, null);
             LogServing(options.ModelName, silo.SiloAddress, watch.View.Map.Version, watch.View.Map.SlotKeys.Length, watch.View.Silos.Length, KernelSet.Best.Tier, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
@@ -115,18 +109,41 @@ internal sealed partial class SiloLifetime(
         }
         catch (Exception e) when (options.StartsInBackground)
         {
-            LogStartFailed(e);
-            Obstacle = e.Message;
-            Environment.ExitCode = 1;
-            host.StopApplication();
+            Fail(e);
         }
+    }
+
+    private async Task ServeAsync()
+    {
+        await WaitForExpertsAsync();
+        if (!options.HasRank) return;
+        rank.Start();
+        watch.AnnounceRank();
+        await watch.UntilAsync(view => view.Ranks.Contains(watch.Silo) || view.Draining.Contains(watch.Silo), _stop.Token);
     }
 
     private async Task FollowAsync(SiloOffer offer)
     {
         Task leaving = WatchForDrainAsync();
-        await watch.RunAsync(offer, _stop.Token);
+        try
+        {
+            await watch.RunAsync(offer, _stop.Token);
+        }
+        catch (Exception e) when (Phase == SiloPhase.Serving && !_stop.IsCancellationRequested)
+        {
+            // Without views a silo is lost, whatever the reason.
+            Fail(e);
+        }
+
         await leaving;
+    }
+
+    private void Fail(Exception exception)
+    {
+        LogFailed(exception);
+        Obstacle = exception.Message;
+        Environment.ExitCode = 1;
+        host.StopApplication();
     }
 
     /// <summary>Someone asked the map to drain this silo: the process ends when it is done.</summary>
@@ -152,6 +169,7 @@ internal sealed partial class SiloLifetime(
             Zone = labels.GetValueOrDefault("zone", ""),
             Labels = labels,
             Attention = options.HasRank,
+            Fingerprint = $"{ModelFingerprint.Of(options.ModelDirectory)}, rows to experts as {options.Dispatch.Type}",
             ExpertMemoryBytes = options.ExpertMemorySizeBytes,
             MinReplicas = options.Replicas,
             RedundantExperts = options.RedundantExperts,
@@ -243,7 +261,7 @@ internal sealed partial class SiloLifetime(
     private partial void LogStartCut();
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "the silo cannot serve")]
-    private partial void LogStartFailed(Exception exception);
+    private partial void LogFailed(Exception exception);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "asked to drain: this silo hands over its work and ends")]
     private partial void LogAskedToDrain();

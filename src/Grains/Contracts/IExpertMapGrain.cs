@@ -118,6 +118,9 @@ public sealed record SiloOffer
 
     /// <summary>The silo's name, for people.</summary>
     [Id(10)] public string Name { get; init; } = "";
+
+    /// <summary>What tokens depend on beside the request: the model, and how rows are rounded on their way to experts. All silos must agree.</summary>
+    [Id(11)] public string Fingerprint { get; init; } = "";
 }
 
 /// <summary>What a silo tells with each request for a view.</summary>
