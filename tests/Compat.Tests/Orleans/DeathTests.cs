@@ -115,7 +115,8 @@ public sealed class DeathTests(ITestOutputHelper output)
         }
         output.WriteLine($"verdict after {verdict.TotalMilliseconds:F0} ms, answer after {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms");
         Assert.NotEqual(victim.Address, where);
-        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(5), "The answer took too long.");
+        // It takes some 30 ms, the first time some 100; far more on a machine that is busy with other things.
+        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(15), "The answer took too long.");
     }
 
     private static Task AllAnswerAsync(ProcessCluster cluster) =>

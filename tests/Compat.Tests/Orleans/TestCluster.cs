@@ -33,6 +33,8 @@ internal sealed class TestCluster : IAsyncDisposable
     /// <summary>The factory of a silo's host.</summary>
     public IGrainFactory Inside(int silo) => _silos[silo].Services.GetRequiredService<IGrainFactory>();
 
+    public int GatewayPort(int silo) => _gateways[silo];
+
     public SiloAddress Address(int silo) => _silos[silo].Services.GetRequiredService<ILocalSiloDetails>().SiloAddress;
 
     public IClusterMembershipService Membership(int silo) => _silos[silo].Services.GetRequiredService<IClusterMembershipService>();
@@ -71,6 +73,15 @@ internal sealed class TestCluster : IAsyncDisposable
         await host.StartAsync();
         _silos.Add(host);
         _gateways.Add(gateway);
+    }
+
+    /// <summary>Stops a silo gracefully and forgets it.</summary>
+    public async Task RemoveSiloAsync(int index)
+    {
+        IHost silo = _silos[index];
+        _silos.RemoveAt(index);
+        await silo.StopAsync();
+        silo.Dispose();
     }
 
     public async ValueTask DisposeAsync()

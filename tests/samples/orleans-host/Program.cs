@@ -4,6 +4,7 @@
 // SIGTERM or the end of its input stops it gracefully.
 using System.Globalization;
 using System.Net;
+using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -46,9 +47,16 @@ var self = host.Services.GetRequiredService<ILocalSiloDetails>();
 var members = host.Services.GetRequiredService<IClusterMembershipService>();
 Console.WriteLine($"ready {self.SiloAddress.ToParsableString()}");
 
+// The console blocks whoever reads it, so that is a thread of its own and none that the silo needs.
+var lines = Channel.CreateUnbounded<string>();
+new Thread(() =>
+{
+    while (Console.ReadLine() is { } line) lines.Writer.TryWrite(line);
+    lines.Writer.Complete();
+}) { IsBackground = true }.Start();
 _ = Task.Run(async () =>
 {
-    while (await Console.In.ReadLineAsync() is { } line)
+    await foreach (string line in lines.Reader.ReadAllAsync())
     {
         string[] words = line.Split(' ');
         if (words is ["kill", var silo]) Console.WriteLine($"kill {await members.TryKill(SiloAddress.FromParsableString(silo))}");

@@ -7,6 +7,10 @@ namespace Orleans.Runtime;
 [GenerateSerializer, Immutable]
 internal sealed record DirectoryAnswer([property: Id(0)] GrainAddress? Address, [property: Id(1)] bool IsOwner, [property: Id(2)] long Version);
 
+/// <summary>The activations of a silo whose grains are in another silo's share, at a version of the membership.</summary>
+[GenerateSerializer, Immutable]
+internal sealed record ActivationsAnswer([property: Id(0)] GrainAddress[] Addresses, [property: Id(1)] long Version);
+
 /// <summary>Which silo answers for which grain, at one version of the membership.</summary>
 internal sealed class DirectoryView
 {
@@ -25,19 +29,19 @@ internal sealed class DirectoryView
     /// <summary>Silos that may hold activations.</summary>
     public SiloAddress[] Live { get; }
 
-    /// <summary>All silos of the snapshot, dead ones too.</summary>
+    /// <summary>The silos that are or were active, as far as they were seen.</summary>
     private HashSet<SiloAddress> Seen { get; }
 
-    /// <summary>The view after a change of the membership.</summary>
-    public DirectoryView Next(ClusterMembershipSnapshot snapshot)
+    /// <summary>The view of a silo after a change of the membership.</summary>
+    public DirectoryView Next(ClusterMembershipSnapshot snapshot, SiloAddress self)
     {
         SiloAddress[] live = [.. snapshot.Members.Values.Where(member => member.Status is SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping).Select(member => member.SiloAddress)];
         SiloAddress[] active = [.. live.Where(silo => snapshot.GetSiloStatus(silo) == SiloStatus.Active)];
         var owners = new Ring(active.Length > 0 ? active : live);
-        // A silo that came and went between two views owned grains meanwhile.
-        IEnumerable<SiloAddress> missed = snapshot.Members.Values.Where(member => member.Status >= SiloStatus.Active && !Seen.Contains(member.SiloAddress)).Select(member => member.SiloAddress);
-        Ring? owedBy = _owedBy is null ? null : new Ring([.. _owedBy.Silos.Union(owners.Silos).Union(missed)]);
-        return new DirectoryView(snapshot.Version.Value, owners, owedBy, [.. snapshot.Members.Keys], live);
+        // A silo that came and went between two views owned grains meanwhile; one that becomes an owner itself knows of nothing yet.
+        SiloAddress[] missed = [.. snapshot.Members.Values.Where(member => member.Status >= SiloStatus.Active && !Seen.Contains(member.SiloAddress)).Select(member => member.SiloAddress)];
+        Ring? owedBy = _owedBy is null || !_owners.Silos.Contains(self) ? null : new Ring([.. _owedBy.Silos.Union(owners.Silos).Union(missed)]);
+        return new DirectoryView(snapshot.Version.Value, owners, owedBy, [.. Seen, .. missed], live);
     }
 
     /// <summary>This view once the own part of the directory is complete.</summary>

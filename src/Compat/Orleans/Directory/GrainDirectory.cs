@@ -37,16 +37,16 @@ internal sealed partial class GrainDirectory
     {
         while (true)
         {
-            SiloAddress? asked = null;
-            DirectoryAnswer answer = await AskOwnerAsync(address.GrainId, (owner, version) => owner.Register(address, previous, version), owner => asked = owner);
+            DirectoryAnswer answer = await AskOwnerAsync(address.GrainId, (owner, version) => owner.Register(address, previous, version));
             if (!address.Equals(answer.Address))
             {
-                _own.TryRemove(KeyValuePair.Create(address.GrainId, address));
+                Forget(address);
                 return answer.Address!;
             }
             _own[address.GrainId] = address;
-            // The owner may have changed meanwhile, and the next one may have asked this silo too early to hear of the activation.
-            if (asked!.Equals(View.OwnerOf(address.GrainId))) return address;
+            // If the membership changed meanwhile, the next owner may have asked this silo too early to hear of the activation.
+            await CatchUpAsync(answer.Version);
+            if (View.Version == answer.Version) return address;
         }
     }
 
@@ -71,7 +71,7 @@ internal sealed partial class GrainDirectory
     {
         lock (_gate)
         {
-            DirectoryView next = _view.Next(snapshot);
+            DirectoryView next = _view.Next(snapshot, _silo.Address);
             Volatile.Write(ref _view, next);
             _partition.Keep(grain => _silo.Address.Equals(next.OwnerOf(grain)));
             if (!next.IsComplete) _completing = Task.Run(() => CompleteAsync(next));
@@ -89,21 +89,20 @@ internal sealed partial class GrainDirectory
         return null;
     });
 
-    public async Task<GrainAddress[]> AnswerActivationsAsync(SiloAddress owner, long version)
+    public async Task<ActivationsAnswer> AnswerActivationsAsync(SiloAddress owner, long version)
     {
         await CatchUpAsync(version);
         DirectoryView view = View;
-        return [.. _own.Values.Where(address => owner.Equals(view.OwnerOf(address.GrainId)))];
+        return new ActivationsAnswer([.. _own.Values.Where(address => owner.Equals(view.OwnerOf(address.GrainId)))], view.Version);
     }
 
     /// <summary>Asks the silo that answers for a grain, also when that one changes meanwhile.</summary>
-    private async ValueTask<DirectoryAnswer> AskOwnerAsync(GrainId grain, Func<ISiloControl, long, Task<DirectoryAnswer>> ask, Action<SiloAddress>? asking = null)
+    private async ValueTask<DirectoryAnswer> AskOwnerAsync(GrainId grain, Func<ISiloControl, long, Task<DirectoryAnswer>> ask)
     {
         for (int attempt = 1; ; attempt++)
         {
             DirectoryView view = View;
             SiloAddress owner = view.OwnerOf(grain) ?? throw new SiloUnavailableException($"No silo answers for grain {grain}.");
-            asking?.Invoke(owner);
             try
             {
                 DirectoryAnswer answer = await ask(_silo.Control(owner), view.Version);
@@ -136,9 +135,14 @@ internal sealed partial class GrainDirectory
         }
     }
 
+    /// <summary>Waits for a version of the membership to arrive here too, which is a moment after the membership itself knows it.</summary>
     private async Task CatchUpAsync(long version)
     {
-        if (View.Version < version) await _silo.Membership.RefreshAsync(version, CancellationToken.None);
+        while (View.Version < version)
+        {
+            await _silo.Membership.CatchUpAsync(version, CancellationToken.None);
+            if (View.Version < version) await Task.Delay(TimeSpan.FromMilliseconds(1), _silo.Clock);
+        }
     }
 
     /// <summary>Gathers the activations of the own share from all silos.</summary>
@@ -161,8 +165,11 @@ internal sealed partial class GrainDirectory
         {
             try
             {
-                foreach (GrainAddress address in await _silo.Control(silo).ActivationsOf(_silo.Address, view.Version)) _partition.Register(address, null);
-                return;
+                ActivationsAnswer answer = await _silo.Control(silo).ActivationsOf(_silo.Address, view.Version);
+                foreach (GrainAddress address in answer.Addresses) _partition.Register(address, null);
+                // At a later version some grains may already be another silo's share: then this view is a thing of the past here too.
+                if (answer.Version == view.Version) return;
+                await CatchUpAsync(answer.Version);
             }
             catch (Exception e) when (!_silo.HasLeft)
             {

@@ -120,7 +120,7 @@ internal sealed class ClusterMembershipService(SiloRuntime silo) : IClusterMembe
 
     // Both leave the scheduler of the grain that may call them: what a change sets off must not wait for its turns.
     public ValueTask Refresh(MembershipVersion minimumVersion = default, CancellationToken cancellationToken = default) =>
-        new(Task.Run(() => silo.Membership.RefreshAsync(Math.Max(minimumVersion.Value, 0), cancellationToken), cancellationToken));
+        new(Task.Run(() => minimumVersion.Value > 0 ? silo.Membership.CatchUpAsync(minimumVersion.Value, cancellationToken) : silo.Membership.RefreshAsync(cancellationToken), cancellationToken));
 
     public Task<bool> TryKill(SiloAddress siloAddress) => Task.Run(() => silo.Membership.TryKillAsync(siloAddress));
 }

@@ -10,7 +10,7 @@ internal sealed partial class MembershipAgent
     public async Task EnterAsync(MembershipTable table, string name, int gatewayPort, CancellationToken token)
     {
         DateTimeOffset now = _clock.GetUtcNow();
-        _table = table;
+        (_table, _lastReached) = (table, _clock.GetTimestamp());
         _own = new MembershipRow { Silo = _self, Status = SiloStatus.Joining, Name = name, GatewayPort = gatewayPort, Since = now, AliveAt = now };
         table.Restored += RefreshSoon;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(token);
@@ -73,6 +73,17 @@ internal sealed partial class MembershipAgent
         {
             LogNotKilled(silo, e.Message);
         }
+    }
+
+    /// <summary>
+    /// No other silo answers. If the table has not been reached for so long either that the others no longer count this silo, its lease has run
+    /// out: it is the one that is cut off, and others may have its grains. As long as others answer, a lost table is no reason to stop.
+    /// </summary>
+    public void OnNobodyAnswers()
+    {
+        TimeSpan lease = _options.IAmAliveTablePublishTimeout * _options.NumMissedTableIAmAliveLimit;
+        TimeSpan age = _clock.GetElapsedTime(Volatile.Read(ref _lastReached));
+        if (Table.IsLease && age >= lease) OnDeclaredDead($"Silo {_self} could not renew its lease for {age.TotalSeconds:F0} s: it reaches neither the membership table nor any other silo.");
     }
 
     /// <summary>The row with this silo's vote; null if that one stands there already and still counts.</summary>
@@ -144,7 +155,11 @@ internal sealed partial class MembershipAgent
         }
     }
 
-    private Task NoteAliveAsync() => RepeatAsync(_options.IAmAliveTablePublishTimeout, () => Table.NoteAliveAsync(_self, _clock.GetUtcNow(), _stop.Token));
+    private Task NoteAliveAsync() => RepeatAsync(_options.IAmAliveTablePublishTimeout, async () =>
+    {
+        await Table.NoteAliveAsync(_self, _clock.GetUtcNow(), _stop.Token);
+        Volatile.Write(ref _lastReached, _clock.GetTimestamp());
+    });
 
     private Task RefreshNowAndThenAsync() => RepeatAsync(_options.TableRefreshTimeout, () => ReadAsync(_stop.Token));
 

@@ -10,7 +10,9 @@ namespace Orleans.Runtime;
 /// </summary>
 internal sealed partial class MembershipAgent : IAsyncDisposable
 {
+    private const int MaxAttempts = 100;
     private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PollDelay = TimeSpan.FromMilliseconds(20);
 
     private readonly Lock _gate = new();
     private readonly SiloAddress _self;
@@ -24,6 +26,7 @@ internal sealed partial class MembershipAgent : IAsyncDisposable
     private MembershipRow? _own;
     private Version _latest = new(MembershipData.Empty.ToSnapshot());
     private int _refreshing;
+    private long _lastReached;
 
     /// <param name="self">The silo.</param>
     /// <param name="control">Reaches other silos, to tell them of changes.</param>
@@ -55,14 +58,18 @@ internal sealed partial class MembershipAgent : IAsyncDisposable
         }
     }
 
-    /// <summary>Reads the table until it has at least the given version; 0 reads it once.</summary>
-    public async Task RefreshAsync(long minimumVersion, CancellationToken token)
+    /// <summary>Reads the table.</summary>
+    public Task RefreshAsync(CancellationToken token) => ReadAsync(token);
+
+    /// <summary>Waits until the membership known here has at least the given version, by reading the table or by word of another silo.</summary>
+    /// <exception cref="OrleansException">It does not come.</exception>
+    public async Task CatchUpAsync(long version, CancellationToken token)
     {
-        while (minimumVersion == 0 || Data.Version < minimumVersion)
+        for (int attempt = 0; Data.Version < version; attempt++)
         {
-            await ReadAsync(token);
-            if (minimumVersion == 0 || Data.Version >= minimumVersion) return;
-            await Task.Delay(TimeSpan.FromMilliseconds(20), _clock, token);
+            if (attempt == MaxAttempts) throw new OrleansException($"Version {version} of the membership cannot be read; version {Data.Version} is known here.");
+            await TryAsync(() => ReadAsync(token));
+            if (Data.Version < version) await Task.Delay(PollDelay, _clock, token);
         }
     }
 
@@ -99,6 +106,7 @@ internal sealed partial class MembershipAgent : IAsyncDisposable
     {
         long known = Data.Version;
         MembershipData data = await Table.ReadAsync(token);
+        Volatile.Write(ref _lastReached, _clock.GetTimestamp());
         // The table only ever counts up and keeps who lives, so otherwise it was lost and made anew.
         bool isLost = data.Version < known || data.Find(_self) is null;
         Adopt(data);
@@ -114,8 +122,7 @@ internal sealed partial class MembershipAgent : IAsyncDisposable
         lock (_gate)
         {
             if (data.Version <= _data.Version) return;
-            // Rows are only ever marked dead; one that is missing was lost, or is so old that it does not matter.
-            data = data with { Rows = [.. data.Rows, .. _data.Rows.Where(row => data.Find(row.Silo) is null)] };
+            data = Merge(data, _data);
             Volatile.Write(ref _data, data);
             Version previous = _latest;
             Volatile.Write(ref _latest, new Version(data.ToSnapshot()));
@@ -124,6 +131,14 @@ internal sealed partial class MembershipAgent : IAsyncDisposable
             verdict = Verdict(data);
         }
         if (verdict is not null) OnDeclaredDead(verdict);
+    }
+
+    /// <summary>Rows are only ever marked dead; one that is missing was lost, or is so old that it does not matter.</summary>
+    private static MembershipData Merge(MembershipData next, MembershipData known)
+    {
+        IEnumerable<MembershipRow> missing = known.Rows.Where(row => next.Find(row.Silo) is null)
+            .Select(row => next.Rows.Any(later => later.Silo.Endpoint.Equals(row.Silo.Endpoint) && later.Silo.Generation > row.Silo.Generation) ? row with { Status = SiloStatus.Dead } : row);
+        return next with { Rows = [.. next.Rows, .. missing] };
     }
 
     /// <summary>Why this silo counts as dead; null if it does not.</summary>

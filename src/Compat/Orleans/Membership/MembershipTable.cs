@@ -14,6 +14,9 @@ internal abstract class MembershipTable : IAsyncDisposable
     /// <summary>Writes a row if the table is at the expected version, and raises it to the next one; otherwise false.</summary>
     public abstract Task<bool> TryWriteAsync(long expectedVersion, long nextVersion, MembershipRow row, CancellationToken token);
 
+    /// <summary>Whether a silo that reaches neither the table nor any other silo has to stop, since the others may go on without it.</summary>
+    public virtual bool IsLease => false;
+
     /// <summary>Whether the table is gone for good, so that nobody need be told of leaving.</summary>
     public virtual bool IsGone(MembershipData data) => false;
 

@@ -36,6 +36,8 @@ internal sealed partial class RedisMembershipTable : MembershipTable
         _alive = $"{serviceId}/members/{clusterId}/alive";
     }
 
+    public override bool IsLease => true;
+
     public override async Task<MembershipData> ReadAsync(CancellationToken token)
     {
         IDatabase database = await ConnectAsync(token);

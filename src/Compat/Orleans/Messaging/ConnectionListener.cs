@@ -66,7 +66,7 @@ internal sealed partial class ConnectionListener : IDisposable
         try
         {
             from = socket.RemoteEndPoint;
-            socket.NoDelay = true;
+            Sockets.Configure(socket);
             if (await Handshake.ReceiveAsync(socket, _admit, _codecs, _stop.Token).ConfigureAwait(false) is { } caller)
             {
                 _accepted(socket, caller);

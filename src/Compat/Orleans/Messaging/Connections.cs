@@ -61,7 +61,7 @@ internal sealed class Connections(RuntimeClient runtime, string clusterId, Conne
 
     private async Task OpenAsync(SiloAddress silo, IPEndPoint endpoint, Entry entry)
     {
-        var socket = new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        Socket socket = Sockets.Configure(new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp));
         try
         {
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(entry.Cancelled);

@@ -154,11 +154,19 @@ internal sealed partial class ClientRuntime : RuntimeClient
         try
         {
             // Silos are the better source, as long as one answers.
-            IEnumerable<Gateway> known = Gateways.Of(_members);
-            if (_gateways.IsEmpty) known = known.Concat(await _list!.ReadAsync(token));
+            MembershipData members = _members;
+            IEnumerable<Gateway> known = Gateways.Of(members);
+            if (_gateways.IsEmpty)
+            {
+                known = known.Concat(await _list!.ReadAsync(token));
+                // Whoever answers now may belong to a cluster that was started anew and counts from the beginning.
+                _members = MembershipData.Empty;
+            }
             Exception? failure = null;
             await Task.WhenAll(known.ToArray().Select(async gateway => failure = await TryConnectAsync(gateway) ?? failure));
-            if (_gateways.IsEmpty) throw failure ?? new SiloUnavailableException("The cluster has no gateway yet: no silo is active.");
+            if (!_gateways.IsEmpty) return;
+            _members = members;
+            throw failure ?? new SiloUnavailableException("The cluster has no gateway yet: no silo is active.");
         }
         finally
         {

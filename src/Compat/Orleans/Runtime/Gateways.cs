@@ -70,13 +70,18 @@ internal sealed class Gateways
     {
         if (lastSeen is not null && _connections.TryGetValue(lastSeen, out Connection? direct) && direct.IsOpen && !_leaving.Contains(lastSeen)) return direct;
         Connection[] usable = _usable;
-        return usable.Length == 0 ? null : usable[(uint)grain.GetHashCode() % (uint)usable.Length];
+        for (int i = 0; i < usable.Length; i++)
+            if (usable[((uint)grain.GetHashCode() + (uint)i) % (uint)usable.Length] is { IsOpen: true } open) return open;
+        return null;
     }
 
     private void Sort()
     {
-        Connection[] open = [.. _connections.Values.Where(connection => connection.IsOpen).OrderBy(connection => connection.Peer)];
-        Connection[] staying = [.. open.Where(connection => !_leaving.Contains(connection.Peer))];
-        _usable = staying.Length > 0 ? staying : open;
+        lock (_connections)
+        {
+            Connection[] open = [.. _connections.Values.Where(connection => connection.IsOpen).OrderBy(connection => connection.Peer)];
+            Connection[] staying = [.. open.Where(connection => !_leaving.Contains(connection.Peer))];
+            _usable = staying.Length > 0 ? staying : open;
+        }
     }
 }

@@ -28,7 +28,7 @@ internal interface ISiloControl : IAddressable
     Task<DirectoryAnswer> Unregister(GrainAddress address, long version);
 
     /// <summary>The activations of this silo that a silo's part of the directory should know, once membership has the given version.</summary>
-    Task<GrainAddress[]> ActivationsOf(SiloAddress owner, long version);
+    Task<ActivationsAnswer> ActivationsOf(SiloAddress owner, long version);
 }
 
 /// <inheritdoc cref="ISiloControl"/>
@@ -66,5 +66,5 @@ internal sealed class SiloControl(SiloRuntime silo) : ISiloControl
 
     public Task<DirectoryAnswer> Unregister(GrainAddress address, long version) => silo.Directory.AnswerUnregisterAsync(address, version);
 
-    public Task<GrainAddress[]> ActivationsOf(SiloAddress owner, long version) => silo.Directory.AnswerActivationsAsync(owner, version);
+    public Task<ActivationsAnswer> ActivationsOf(SiloAddress owner, long version) => silo.Directory.AnswerActivationsAsync(owner, version);
 }

@@ -10,6 +10,9 @@ internal sealed partial class SiloRuntime
 {
     private static readonly TimeSpan FarewellLimit = TimeSpan.FromSeconds(2);
 
+    /// <summary>Longer than word of a silo's leaving takes to reach the others.</summary>
+    private static readonly TimeSpan SilenceBeforeEnd = TimeSpan.FromMilliseconds(50);
+
     private readonly LocalSiloDetails _details;
     private readonly EndpointOptions _endpoints;
     private readonly IFatalErrorHandler _fatal;
@@ -56,10 +59,7 @@ internal sealed partial class SiloRuntime
         {
             await Membership.SetStatusAsync(SiloStatus.ShuttingDown, token);
             _collector?.Dispose();
-            await DeactivateAllAsync().WaitAsync(token);
-            // Clients have been told to go to other gateways; what they asked of this one is brought to its end.
-            while (!_relays.IsEmpty) await Task.Delay(TimeSpan.FromMilliseconds(10), Clock, token);
-            await Task.WhenAll(_accepted.Keys.Select(connection => connection.DrainAsync())).WaitAsync(token);
+            await FallSilentAsync(token).WaitAsync(token);
         }
         catch (OperationCanceledException)
         {

@@ -10,6 +10,10 @@ internal sealed partial class SiloRuntime
     private readonly ConcurrentDictionary<SiloAddress, ISiloControl> _controls = new();
     private readonly SiloControl _control;
 
+    /// <summary>Grain calls of other processes that have come and are not answered yet, here or where they were passed on to.</summary>
+    private int _unanswered;
+    private long _lastRequest;
+
     /// <summary>The runtime of a silo.</summary>
     public ISiloControl Control(SiloAddress silo) => silo.Equals(Address)
         ? _control
@@ -23,11 +27,17 @@ internal sealed partial class SiloRuntime
             message.Origin = connection;
             switch (message.Kind)
             {
-                case MessageKind.Request: Route(message); break;
+                case MessageKind.Request: OnRequest(message); break;
                 case MessageKind.Cancel: OnCancel(message); break;
                 case MessageKind.Response: OnResponse(message); break;
-                case MessageKind.Migrate when !connection.Peer.IsClient: _ = OnMigrateAsync(message); break;
-                case MessageKind.Control when !connection.Peer.IsClient: _ = OnControlAsync(message); break;
+                case MessageKind.Migrate when !connection.Peer.IsClient:
+                    Interlocked.Increment(ref _unanswered);
+                    _ = OnMigrateAsync(message);
+                    break;
+                case MessageKind.Control when !connection.Peer.IsClient:
+                    if (message.Method is { IsOneWay: false }) Interlocked.Increment(ref _unanswered);
+                    _ = OnControlAsync(message);
+                    break;
             }
         }
         catch (Exception e)
@@ -65,6 +75,24 @@ internal sealed partial class SiloRuntime
         _relays[(relay.Origin, relay.OriginalCallId)] = relay;
         request.CallId = relay.CallId;
         Transmit(relay, request, silo);
+    }
+
+    private void OnRequest(Message request)
+    {
+        Volatile.Write(ref _lastRequest, Clock.GetTimestamp());
+        if (request.Method is { IsOneWay: false }) Interlocked.Increment(ref _unanswered);
+        Route(request);
+    }
+
+    /// <summary>Waits until what others asked of this silo is answered and nothing new comes, since they have heard that it leaves.</summary>
+    private async Task FallSilentAsync(CancellationToken token)
+    {
+        while (Volatile.Read(ref _unanswered) > 0 || !_activations.IsEmpty || Clock.GetElapsedTime(Volatile.Read(ref _lastRequest)) < SilenceBeforeEnd)
+        {
+            await DeactivateAllAsync();
+            await Task.Delay(TimeSpan.FromMilliseconds(5), Clock, token);
+        }
+        await Task.WhenAll(_accepted.Keys.Select(connection => connection.DrainAsync()));
     }
 
     private void OnResponse(Message response)
@@ -142,6 +170,7 @@ internal sealed partial class SiloRuntime
         private void Send(Exception? failure, ReadOnlyMemory<byte> body, SiloAddress? location)
         {
             silo._relays.TryRemove((origin, originalCallId), out _);
+            Interlocked.Decrement(ref silo._unanswered);
             origin.Send(MessageCodec.Write(new Message { Kind = MessageKind.Response, CallId = originalCallId, Request = Request, Location = location, Failure = failure, Body = body }, silo.Codecs));
         }
     }

@@ -47,8 +47,9 @@ internal sealed partial class SiloRuntime : RuntimeClient
 
     public bool IsAlive(SiloAddress silo) => Membership.Current.GetSiloStatus(silo) is SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping;
 
-    /// <summary>Where a grain was last seen, if that silo lives; null if it has to be looked up.</summary>
-    public SiloAddress? LastSeen(GrainId grain) => _locations.Find(grain) is { } silo && !silo.Equals(Address) && IsAlive(silo) ? silo : null;
+    /// <summary>Where a grain was last seen; null if it has to be looked up, as when that silo is leaving.</summary>
+    public SiloAddress? LastSeen(GrainId grain) =>
+        _locations.Find(grain) is { } silo && !silo.Equals(Address) && Membership.Current.GetSiloStatus(silo) == SiloStatus.Active ? silo : null;
 
     /// <summary>Whether the grain is active here or on its way in or out.</summary>
     public bool Holds(GrainId grain) => _activations.ContainsKey(grain);
@@ -200,5 +201,6 @@ internal sealed partial class SiloRuntime : RuntimeClient
             frame = MessageCodec.Write(request.Respond(null, new SerializerException($"The response of {request.Method} cannot be sent: {e.Message}")), Codecs);
         }
         connection.Send(frame);
+        Interlocked.Decrement(ref _unanswered);
     }
 }
