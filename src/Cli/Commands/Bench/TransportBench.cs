@@ -73,16 +73,24 @@ internal static class TransportBench
 
     private static void Show(TransportFigures[] figures)
     {
-        var table = new Table().AddColumns("wire", "bytes", "in flight", "p50 us", "p99 us", "GB/s", "floor p50 us", "ratio", "allocated a call");
+        var table = new Table().AddColumns("wire", "size", "in flight", "p50 us", "p99 us", "GB/s", "floor", "ratio", "alloc");
         foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
         foreach (TransportFigures f in figures)
         {
-            table.AddRow(f.Wire, $"{f.SizeBytes:N0}", $"{f.InFlight}", $"{f.P50Us:F1}", $"{f.P99Us:F1}", $"{f.GigabytesPerSecond:F2}",
+            table.AddRow(f.Wire, Size(f.SizeBytes), $"{f.InFlight}", $"{f.P50Us:F1}", $"{f.P99Us:F1}", $"{f.GigabytesPerSecond:F2}",
                 f.Ratio is null ? "" : $"{f.FloorP50Us:F1}", f.Ratio is { } ratio ? $"{ratio:F2}" : "", $"{f.AllocatedBytesPerCall:F1}");
         }
 
         AnsiConsole.Write(table);
+        AnsiConsole.WriteLine("floor: p50 of a plain TCP ping-pong; alloc: managed bytes a call");
     }
+
+    private static string Size(int sizeBytes) => sizeBytes switch
+    {
+        >= 1 << 20 => $"{sizeBytes >> 20} MiB",
+        >= 1 << 10 => $"{sizeBytes >> 10} KiB",
+        _ => $"{sizeBytes} B",
+    };
 
     /// <summary>Answers with as many bytes as were asked with.</summary>
     private sealed unsafe class SameSize : IRequestHandler
