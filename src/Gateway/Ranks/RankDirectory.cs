@@ -29,7 +29,10 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
     private long _lastRank;
 
     /// <summary>Whether a sequence could be sent somewhere now.</summary>
-    public bool HasRank => _ranks.Any(rank => rank.IsUsable);
+    public bool HasRank => UsableCount > 0;
+
+    /// <summary>Ranks that take sequences now.</summary>
+    public int UsableCount => _ranks.Count(rank => rank.IsUsable);
 
     /// <summary>The same, but not disturbed by a rank that is asked again after a failure.</summary>
     public bool IsReady => HasRank || (Interlocked.Read(ref _lastRank) is var last and not 0 && clock.GetElapsedTime(last) < Doubt);

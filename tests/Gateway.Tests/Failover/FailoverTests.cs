@@ -1,0 +1,156 @@
+using System.Net;
+using Conclave.Engine;
+using Conclave.Gateway.Ranks;
+using Conclave.Gateway.Tests.Support;
+using Conclave.Grains;
+
+namespace Conclave.Gateway.Tests.Failover;
+
+/// <summary>Ranks leave, die and hang under streams: every answer is, to the last bit, that of an undisturbed run.</summary>
+public sealed class FailoverTests : IAsyncLifetime
+{
+    private const int Streams = 16;
+
+    private readonly string _random = TestModels.Synthesize(contextLength: 4096);
+
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public Task DisposeAsync()
+    {
+        Directory.Delete(Path.GetDirectoryName(_random)!, recursive: true);
+        return Task.CompletedTask;
+    }
+
+    [Fact]
+    public async Task A_drained_rank_hands_its_streams_over_with_their_pages()
+    {
+        // A false alarm on a busy machine would be harmless, but compute prompts again.
+        await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2, failover: new FailoverOptions { SilenceMs = 20_000 });
+        object[] requests = [.. Enumerable.Range(0, Streams).Select(Request)];
+        string[] expected = await cluster.StreamAsync(requests);
+        long promptTokens = cluster.PromptTokens;
+        Task<string[]> streams = cluster.StreamAsync(requests);
+        SiloCluster.Member leaving = cluster.Ranks.First(), staying = cluster.Ranks.Last();
+        // All prompts are computed, none of the streams is far from its beginning.
+        await SiloCluster.WaitAsync(() => cluster.PromptTokens == 2 * promptTokens, "all prompts are computed");
+        long computed = staying.Rank.Engine.Status.PromptTokens;
+        Assert.True(leaving.Rank.SequenceCount > 0, "the rank that leaves should have sequences");
+        await cluster.DrainAsync(leaving);
+        Assert.Equal(expected, await streams);
+        Assert.Equal(computed, staying.Rank.Engine.Status.PromptTokens);
+        Assert.Equal(1, cluster.Ranks.Count());
+        Assert.Empty(cluster.Log.Errors);
+        await SiloCluster.WaitAsync(() => staying.Rank.Engine.Status is { PagesInUse: 0, ParkedSequences: 0 }, "no page is in use");
+    }
+
+    [Fact]
+    public async Task A_dead_ranks_streams_go_on_elsewhere()
+    {
+        await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2);
+        object[] requests = [.. Enumerable.Range(0, Streams).Select(Request)];
+        string[] expected = await cluster.StreamAsync(requests);
+        Task<string[]> streams = cluster.StreamAsync(requests);
+        SiloCluster.Member dying = cluster.Ranks.First();
+        await SiloCluster.WaitAsync(() => dying.Rank.SequenceCount >= 4, "the rank has sequences");
+        await cluster.KillAsync(dying);
+        Assert.Equal(expected, await streams);
+    }
+
+    [Fact]
+    public async Task A_rank_whose_step_hangs_is_left()
+    {
+        await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2, rankOptions: new RankOptions { StepDeadlineMs = 4000 });
+        object[] requests = [.. Enumerable.Range(0, 6).Select(Request)];
+        string[] expected = await cluster.StreamAsync(requests);
+        Task<string[]> streams = cluster.StreamAsync(requests);
+        SiloCluster.Member hanging = cluster.Ranks.First();
+        await SiloCluster.WaitAsync(() => hanging.Rank.SequenceCount > 0, "the rank has sequences");
+        // Rows that its experts have computed reach it a minute later: its step loop stands still, all else goes on.
+        hanging.Transport.Link.Delay = TimeSpan.FromMinutes(1);
+        Assert.Equal(expected, await streams);
+        Assert.NotNull(hanging.Rank.Fault);
+        hanging.Transport.Link.Delay = TimeSpan.Zero;
+    }
+
+    [Fact]
+    public async Task Queued_requests_move_too()
+    {
+        await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2, new EngineOptions { MaxBatch = 1, MaxStepRows = 32, KvMemorySizeBytes = 8 << 20 });
+        object[] requests = [.. Enumerable.Range(0, 8).Select(Request)];
+        string[] expected = await cluster.StreamAsync(requests);
+        Task<string[]> streams = cluster.StreamAsync(requests);
+        SiloCluster.Member leaving = cluster.Ranks.First();
+        await SiloCluster.WaitAsync(() => leaving.Rank.Engine.Status is { Running: 1, Waiting: > 1 }, "requests wait");
+        await cluster.DrainAsync(leaving);
+        Assert.Equal(expected, await streams);
+        Assert.Empty(cluster.Log.Errors);
+    }
+
+    [Fact]
+    public async Task Tools_log_probabilities_and_penalties_survive_a_drain_and_a_death()
+    {
+        await using SiloCluster cluster = await SiloCluster.StartAsync(TestModels.Demo(), ranks: 3);
+        object[] requests = [.. Enumerable.Range(0, Streams).Select(DemoRequest)];
+        string[] expected = await cluster.StreamAsync(requests);
+        Assert.Contains(expected, answer => answer.Contains("|tool_calls|", StringComparison.Ordinal));
+        Task<string[]> streams = cluster.StreamAsync(requests);
+        await SiloCluster.WaitAsync(() => cluster.Ranks.All(member => member.Rank.SequenceCount > 2), "every rank has sequences");
+        await cluster.DrainAsync(cluster.Ranks.First());
+        await cluster.KillAsync(cluster.Ranks.First());
+        Assert.Equal(expected, await streams);
+    }
+
+    [Fact]
+    public async Task Without_any_rank_requests_wait_and_then_get_503_and_a_new_rank_serves()
+    {
+        await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 1, failover: new FailoverOptions { PatienceMs = 1500 });
+        Assert.Equal(HttpStatusCode.OK, (await cluster.Client.GetAsync("health/ready")).StatusCode);
+        await cluster.DrainAsync(cluster.Ranks.Single());
+        using HttpResponseMessage refused = await cluster.PostAsync(Request(1));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        Assert.NotNull(refused.Headers.RetryAfter);
+        await ReadyAsync(HttpStatusCode.ServiceUnavailable);
+        await cluster.AddAsync(Silo.SiloRoles.Attention);
+        await ReadyAsync(HttpStatusCode.OK);
+        await cluster.StreamAsync([Request(1)]);
+
+        async Task ReadyAsync(HttpStatusCode expected)
+        {
+            HttpStatusCode ready = default;
+            for (int i = 0; i < 300 && ready != expected; i++)
+            {
+                await Task.Delay(100);
+                ready = (await cluster.Client.GetAsync("health/ready")).StatusCode;
+            }
+
+            Assert.Equal(expected, ready);
+        }
+    }
+
+    private static object Request(int i) => new
+    {
+        model = "deepseek-chat",
+        messages = ChatTests.User(string.Concat(Enumerable.Repeat($"question {i}. ", 1 + (i * 5 % 17)))),
+        max_tokens = 120 + (i * 13 % 60),
+        temperature = i % 4 * 0.4,
+        top_p = i % 5 == 0 ? 0.8 : 1,
+        frequency_penalty = i % 3 == 0 ? 0.7 : 0,
+        presence_penalty = i % 4 == 1 ? -0.4 : 0,
+        seed = i,
+        logprobs = i % 2 == 0,
+        top_logprobs = i % 2 == 0 ? 3 : (int?)null,
+        stream = true,
+    };
+
+    private static object DemoRequest(int i) => i % 4 == 0
+        ? new
+        {
+            model = "deepseek-chat",
+            messages = ChatTests.User("What is the weather in Paris?"),
+            tools = new[] { new { type = "function", function = new { name = "get_weather", description = "Weather of a city", parameters = new { type = "object", properties = new { city = new { type = "string" } }, required = new[] { "city" } } } } },
+            temperature = 0,
+            seed = i,
+            stream = true,
+        }
+        : Request(i);
+}
