@@ -81,7 +81,14 @@ internal sealed partial class SiloRuntime
     {
         Volatile.Write(ref _lastRequest, Clock.GetTimestamp());
         if (request.Method is { IsOneWay: false }) Interlocked.Increment(ref _unanswered);
-        Route(request);
+        try
+        {
+            Route(request);
+        }
+        catch (Exception e)
+        {
+            Reject(request, e);
+        }
     }
 
     /// <summary>Waits until what others asked of this silo is answered and nothing new comes, since they have heard that it leaves.</summary>
