@@ -28,6 +28,22 @@ public sealed class ClusterTests(TestModel model) : IClassFixture<TestModel>
         Assert.Equal(silos, view.Silos.Length);
     }
 
+    [Theory]
+    [InlineData("tests/goldens/tiny-f32")]
+    [InlineData("models/demo")]
+    public async Task Real_checkpoints_give_the_same_tokens_too(string path)
+    {
+        string root = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(root, "Cluster.sln"))) root = Path.GetDirectoryName(root)!;
+        await using var cluster = new TestCluster(Path.Combine(root, path), options => options with { Replicas = 2 });
+        TestCluster.Member first = await cluster.StartAsync();
+        async Task<int[][]> Generate(TestCluster.Member member) => await Task.WhenAll(Enumerable.Range(0, Requests).Select(i => member.GenerateAsync(TestCluster.Command(i, Tokens, vocabulary: 390))));
+        int[][] expected = await Generate(first);
+        await cluster.StartAsync(2);
+        await cluster.UntilAsync(view => view.Ranks.Length == 3 && view.Map.SlotKeys.Length == 6);
+        foreach (TestCluster.Member member in cluster.Members) Assert.Equal(expected, await Generate(member));
+    }
+
     [Fact]
     public async Task A_silo_joins_while_others_serve()
     {
@@ -119,6 +135,35 @@ public sealed class ClusterTests(TestModel model) : IClassFixture<TestModel>
         await cluster.StartAsync();
         view = await cluster.UntilAsync(view => view.IsComplete && view.Ranks.Length == 2);
         Assert.Equal((await model.ExpectedAsync(1, Tokens))[0], await cluster.Members[0].GenerateAsync(TestCluster.Command(0, Tokens)));
+    }
+
+    [Fact]
+    public async Task A_silo_of_another_model_is_turned_away()
+    {
+        await using var cluster = new TestCluster(model.Path);
+        await cluster.StartAsync();
+        ClusterException refusal = await Assert.ThrowsAsync<ClusterException>(() => cluster.StartAsync(adjust: options => options with { Dispatch = new DispatchOptions { Type = DispatchType.BF16 } }));
+        Assert.Contains("--dispatch-dtype", refusal.Message, StringComparison.Ordinal);
+        Assert.Single((await cluster.Map.Current()).Silos);
+    }
+
+    [Fact]
+    public async Task What_a_silo_has_seen_restores_what_was_lost()
+    {
+        await using var cluster = new TestCluster(model.Path);
+        TestCluster.Member silo = await cluster.StartAsync();
+        ClusterView view = await cluster.Map.Current();
+        await cluster.Map.Restore(view with { Epoch = view.Epoch + 50, Wishes = new PlacementWishes { Replicas = 3 }, Map = view.Map with { Version = 70 } });
+        ClusterView restored = await cluster.Map.Current();
+        Assert.True(restored.Epoch >= view.Epoch + 50);
+        Assert.Equal(3, restored.Wishes.Replicas);
+        // An older one changes nothing.
+        await cluster.Map.Restore(view);
+        Assert.Equal(3, (await cluster.Map.Current()).Wishes.Replicas);
+        await cluster.StartAsync();
+        ClusterView grown = await cluster.UntilAsync(view => view.Ranks.Length == 2 && view.Map.SlotKeys.Length == 4);
+        Assert.True(grown.Map.Version > 70);
+        Assert.Equal((await model.ExpectedAsync(1, Tokens))[0], await silo.GenerateAsync(TestCluster.Command(0, Tokens)));
     }
 
     private static bool IsReplicated(ClusterView view, int replicas) => view.Map.Replicas.Where((_, pair) => pair >= view.Map.ExpertCount)

@@ -151,7 +151,17 @@ public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? co
                 builder.Logging.SetMinimumLevel(Enum.Parse<LogLevel>(level)).AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, $"HH:mm:ss.fff {options.SiloPort} "));
             builder.AddConclaveSilo(options);
             IHost host = builder.Build();
-            await host.StartAsync();
+            try
+            {
+                await host.StartAsync();
+            }
+            catch
+            {
+                await host.StopAsync();
+                host.Dispose();
+                throw;
+            }
+
             return new Member(host, link);
         }
 
