@@ -2,6 +2,7 @@ using System.CommandLine;
 using Conclave.Cli.Commands;
 using Conclave.Cli.Commands.Bench;
 using Conclave.Engine;
+using ClusterException = Conclave.Grains.ClusterException;
 
 namespace Conclave.Cli;
 
@@ -65,5 +66,5 @@ internal static class CommandLine
     };
 
     /// <summary>What the user typed is wrong, rather than the work.</summary>
-    private static bool IsUsage(Exception e) => e is ArgumentException and not ArgumentNullException or OperatingException { Error: OperatingError.InvalidRequest };
+    private static bool IsUsage(Exception e) => e is ArgumentException and not ArgumentNullException or OperatingException { Error: OperatingError.InvalidRequest } or ClusterException { Error: OperatingError.InvalidRequest };
 }

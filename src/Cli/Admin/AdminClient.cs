@@ -28,6 +28,9 @@ internal sealed class AdminClient : IAsyncDisposable
     /// <summary>The model's map grain.</summary>
     public IExpertMapGrain Map { get; }
 
+    /// <summary>The rank of a silo, by its parsable address.</summary>
+    public IGatewayGrain Rank(string silo) => _client.GetGrain<IGatewayGrain>(SiloKey.Rank(silo));
+
     /// <summary>Connects.</summary>
     /// <exception cref="InvalidOperationException">No silo answers.</exception>
     public static async Task<AdminClient> Open(Membership membership, string model, CancellationToken cancellationToken)
@@ -65,7 +68,7 @@ internal sealed class AdminClient : IAsyncDisposable
     public async Task<IReadOnlyDictionary<string, RankStatus?>> Ranks(IEnumerable<string> silos)
     {
         var statuses = new ConcurrentDictionary<string, RankStatus?>();
-        await Task.WhenAll(silos.Select(async silo => statuses[silo] = await Rank(silo)));
+        await Task.WhenAll(silos.Select(async silo => statuses[silo] = await Status(silo)));
         return statuses;
     }
 
@@ -81,11 +84,11 @@ internal sealed class AdminClient : IAsyncDisposable
         }
     }
 
-    private async Task<RankStatus?> Rank(string silo)
+    private async Task<RankStatus?> Status(string silo)
     {
         try
         {
-            return await _client.GetGrain<IGatewayGrain>(SiloKey.Rank(silo)).Status().WaitAsync(AnswerLimit);
+            return await Rank(silo).Status().WaitAsync(AnswerLimit);
         }
         catch (Exception e) when (e is TimeoutException or OrleansException or ClusterException or SiloUnavailableException)
         {

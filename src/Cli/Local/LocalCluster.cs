@@ -24,7 +24,7 @@ internal sealed class LocalCluster(LocalClusterDirectory directory, Action<strin
     public IEnumerable<Member> Alive(MemberKind kind) => State.Members.Where(member => member.Kind == kind && member.IsAlive);
 
     /// <summary>The address of a gateway's HTTP API.</summary>
-    public static Uri Address(Member gateway) => new($"http://127.0.0.1:{gateway.Port}");
+    public static Uri Address(Member gateway) => new($"http://{gateway.Host}:{gateway.Port}");
 
     /// <summary>Takes up a cluster that was started before.</summary>
     /// <exception cref="InvalidOperationException">None is kept there.</exception>
@@ -108,7 +108,7 @@ internal sealed class LocalCluster(LocalClusterDirectory directory, Action<strin
     {
         long started = Stopwatch.GetTimestamp();
         using var probe = new ReadinessProbe();
-        while (!(member.Kind == MemberKind.Silo ? await probe.IsHealthy(member.SecondPort, cancellationToken) : await probe.AnswersChat(Address(member), cancellationToken)))
+        while (!(member.Kind == MemberKind.Silo ? await probe.IsHealthy(member.Host, member.SecondPort, cancellationToken) : await probe.AnswersChat(Address(member), cancellationToken)))
         {
             if (!member.IsAlive) throw new InvalidOperationException($"{member.Name} ended while it started:{LogEnd(member)}");
             if (Stopwatch.GetElapsedTime(started) > StartLimit) throw new InvalidOperationException($"{member.Name} does not come into service ({probe.LastAnswer}):{LogEnd(member)}");

@@ -22,6 +22,9 @@ internal sealed record Member
 
     public required ProcessIdentity Process { get; init; }
 
+    /// <summary>Where it listens.</summary>
+    public string Host { get; init; } = "127.0.0.1";
+
     /// <summary>Redis: its port. Silo: the port for silos. Gateway: HTTP.</summary>
     public required int Port { get; init; }
 

@@ -13,8 +13,8 @@ internal sealed class ReadinessProbe : IDisposable
     public string LastAnswer { get; private set; } = "no answer";
 
     /// <summary>Whether a silo says that it serves.</summary>
-    public Task<bool> IsHealthy(int port, CancellationToken cancellationToken) =>
-        Ask(() => _http.GetAsync($"http://127.0.0.1:{port}/health/ready", cancellationToken), cancellationToken);
+    public Task<bool> IsHealthy(string host, int port, CancellationToken cancellationToken) =>
+        Ask(() => _http.GetAsync($"http://{host}:{port}/health/ready", cancellationToken), cancellationToken);
 
     /// <summary>Whether a gateway answers a chat of one token: nothing less shows that the whole way to the model is open.</summary>
     public Task<bool> AnswersChat(Uri gateway, CancellationToken cancellationToken)
