@@ -11,9 +11,10 @@ internal sealed class HostNetwork : IAsyncDisposable
 {
     private const string Prefix = "cv";
 
-    // Names of interfaces have at most 15 characters.
-    private static readonly string Id = $"{Prefix}{Environment.ProcessId % 1_000_000}";
+    private static int _count;
 
+    // Names of interfaces have at most 15 characters: the process, a letter for each network of it, and a few more for what it is.
+    private readonly string _id = $"{Prefix}{Environment.ProcessId}{(char)('a' + (Interlocked.Increment(ref _count) % 26))}";
     private readonly List<ProcessIdentity> _processes = [];
     private readonly string _subnet = $"10.{200 + (Environment.ProcessId % 50)}.{Environment.ProcessId / 50 % 250}";
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("conclave-hosts-");
@@ -24,7 +25,7 @@ internal sealed class HostNetwork : IAsyncDisposable
     {
         try
         {
-            string name = $"{Id}-try";
+            string name = $"{Prefix}{Environment.ProcessId}-try";
             (int code, string error) = await Ip("netns", "add", name);
             if (code == 0) await Ip("netns", "del", name);
             return code == 0 ? null : error;
@@ -39,19 +40,17 @@ internal sealed class HostNetwork : IAsyncDisposable
     {
         await RemoveStale();
         var network = new HostNetwork();
-        await Must("link", "add", Bridge, "type", "bridge");
-        await Must("addr", "add", $"{network._subnet}.254/24", "dev", Bridge);
-        await Must("link", "set", Bridge, "up");
+        await Must("link", "add", network.Bridge, "type", "bridge");
+        await Must("addr", "add", $"{network._subnet}.254/24", "dev", network.Bridge);
+        await Must("link", "set", network.Bridge, "up");
         return network;
     }
-
-    private static string Bridge => $"{Id}-br";
 
     /// <summary>Adds a host; returns its number, from 1.</summary>
     public async Task<int> AddHost()
     {
         int host = ++_hosts;
-        string space = Space(host), outer = Outer(host), inner = $"{Id}-{host}i";
+        string space = Space(host), outer = Outer(host), inner = $"{_id}-{host}i";
         await Must("netns", "add", space);
         await Must("link", "add", outer, "type", "veth", "peer", "name", inner);
         await Must("link", "set", inner, "netns", space);
@@ -88,30 +87,37 @@ internal sealed class HostNetwork : IAsyncDisposable
     {
         foreach (ProcessIdentity process in _processes) process.Send(Signal.Kill);
         foreach (ProcessIdentity process in _processes) await process.WaitForExit(TimeSpan.FromSeconds(10));
-        await Remove(Id);
+        await Remove(_id);
         _folder.Delete(recursive: true);
     }
 
-    private static string Space(int host) => $"{Id}-{host}";
+    private string Bridge => $"{_id}-br";
 
-    private static string Outer(int host) => $"{Id}-{host}o";
+    private string Space(int host) => $"{_id}-{host}";
+
+    private string Outer(int host) => $"{_id}-{host}o";
 
     private string LogPath(string name) => File($"{name}.log");
 
     private static async Task RemoveStale()
     {
-        string[] spaces = Directory.Exists("/run/netns") ? [.. Directory.GetFiles("/run/netns", $"{Prefix}*-*").Select(path => Path.GetFileName(path)!)] : [];
-        string[] bridges = [.. Directory.GetDirectories("/sys/class/net", $"{Prefix}*-br").Select(path => Path.GetFileName(path)!)];
-        foreach (string id in spaces.Concat(bridges).Select(name => name.Split('-')[0]).Distinct())
-            if (int.TryParse(id[Prefix.Length..], out int owner) && ProcessIdentity.Of(owner) is null) await Remove(id);
+        foreach (string id in Spaces("").Concat(Links("")).Select(name => name.Split('-')[0]).Distinct())
+            if (int.TryParse(id[Prefix.Length..].TrimEnd("abcdefghijklmnopqrstuvwxyz".ToCharArray()), out int owner) && ProcessIdentity.Of(owner) is null) await Remove(id);
     }
 
+    /// <summary>The links first: those of a namespace go only some time after it.</summary>
     private static async Task Remove(string id)
     {
-        if (Directory.Exists("/run/netns"))
-            foreach (string space in Directory.GetFiles("/run/netns", $"{id}-*")) await Ip("netns", "del", Path.GetFileName(space)!);
-        await Ip("link", "del", $"{id}-br");
+        foreach (string link in Links(id)) await Ip("link", "del", link);
+        foreach (string space in Spaces(id)) await Ip("netns", "del", space);
     }
+
+    private static string[] Spaces(string id) => Directory.Exists("/run/netns") ? Names(Directory.GetFiles("/run/netns"), id) : [];
+
+    private static string[] Links(string id) => Names(Directory.GetFileSystemEntries("/sys/class/net"), id);
+
+    private static string[] Names(IEnumerable<string> paths, string id) =>
+        [.. paths.Select(path => Path.GetFileName(path)!).Where(name => id.Length > 0 ? name.StartsWith($"{id}-", StringComparison.Ordinal) : name.StartsWith(Prefix, StringComparison.Ordinal) && name.Contains('-'))];
 
     private static async Task Must(params string[] arguments)
     {

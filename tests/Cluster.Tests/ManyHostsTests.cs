@@ -22,7 +22,16 @@ public sealed class ManyHostsTests : IAsyncLifetime
         string? obstacle = await HostNetwork.Obstacle();
         Assert.True(obstacle is null, $"network namespaces cannot be made here ({obstacle}); run as root with iproute2, or set CONCLAVE_SKIP_NETNS=1 to leave these tests out");
         _hosts = await HostNetwork.Create();
-        for (int i = 0; i < 2 + SiloCount; i++) await _hosts.AddHost();
+        try
+        {
+            for (int i = 0; i < 2 + SiloCount; i++) await _hosts.AddHost();
+        }
+        catch
+        {
+            await _hosts.DisposeAsync();
+            throw;
+        }
+
         LocalClusterDirectory.WriteSecret(_hosts.File("secret"), "a secret that all hosts know");
         _hosts.Start(RedisHost, "redis", ["redis-server", "--bind", _hosts.Address(RedisHost), "--port", $"{RedisPort}", "--protected-mode", "no", "--save", "", "--dir", _hosts.File("")]);
     }
