@@ -6,7 +6,7 @@ namespace Conclave.Grains;
 
 /// <content>
 /// Storing the view. Memory is ahead of the storage for a moment, or for as long as the storage is gone: nothing waits for it but the release of old
-/// weights (see docs/decisions/011-the-map-outlives-its-silo.md).
+/// weights (see docs/decisions/013-the-map-outlives-its-silo.md).
 /// </content>
 public sealed partial class ExpertMapGrain
 {
