@@ -32,6 +32,8 @@ internal sealed class SiloCommandOptions
     private readonly Option<bool> _tcpOnly = new("--no-unix-socket") { Description = "Use TCP between silos of one machine too" };
     private readonly Option<int> _drainGrace = new("--drain-grace") { Description = "Seconds that a silo that is to end waits for its sequences and experts to move", DefaultValueFactory = _ => 30, HelpName = "S" };
 
+    private readonly Option<double> _missingTimeout = new("--missing-timeout") { Description = "Seconds that a step waits for an expert that no silo holds, before its sequences are given back to the gateway", DefaultValueFactory = _ => 30, HelpName = "S" };
+
     public void AddTo(Command command)
     {
         _model.AddTo(command);
@@ -39,7 +41,7 @@ internal sealed class SiloCommandOptions
         Option[] options =
         [
             _name, _role, _slots, _expertMemory, _expertThreads, _labels, _replicas, _redundant, _advertise, _listenAll, _siloPort, _gatewayPort, _transportPort, _secret, _tlsCertificate,
-            _tlsKey, _tlsAuthority, _tcpOnly, _drainGrace,
+            _tlsKey, _tlsAuthority, _tcpOnly, _drainGrace, _missingTimeout,
         ];
         foreach (Option option in options) command.Add(option);
     }
@@ -52,8 +54,12 @@ internal sealed class SiloCommandOptions
             : throw new ArgumentException($"--advertise: '{parsed.GetValue(_advertise)}' is not an IP address of this machine, such as 10.0.0.1");
         int siloPort = Port("--silo-port", parsed.GetValue(_siloPort));
         string name = parsed.GetValue(_name)!;
-        return _model.Silo(parsed) with
+        double missingTimeout = parsed.GetValue(_missingTimeout);
+        if (!(missingTimeout is >= 0 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--missing-timeout: {missingTimeout} is out of range; it must be 0 to 86400 seconds"));
+        SiloOptions alone = _model.Silo(parsed);
+        return alone with
         {
+            Dispatch = alone.Dispatch with { MissingTimeoutMs = (int)(missingTimeout * 1000) },
             Name = name.Length > 0 ? name : $"{Environment.MachineName}-{siloPort}",
             Roles = ModelOptions.Choose("--role", parsed.GetValue(_role)!, ("both", SiloRoles.Both), ("attention", SiloRoles.Attention), ("expert", SiloRoles.Expert)),
             Slots = parsed.GetValue(_slots),

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Conclave.Gateway;
+using Conclave.Gateway.Ranks;
 using Conclave.Model.Chat;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Hosting;
@@ -14,6 +15,7 @@ internal static class GatewayCommand
     private static readonly Option<string?> ChatFormat = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
     private static readonly ListenOptions Listen = new();
     private static readonly ClusterOptions Cluster = new(ClusterOptions.Side.Client);
+    private static readonly Option<double> Patience = new("--patience") { Description = "Seconds that a request is kept trying while no silo can serve it, before it gets 503", DefaultValueFactory = _ => 60, HelpName = "S" };
     private static readonly Option<LogLevel> Log = ServeHost.LogOption();
 
     public static Command Create()
@@ -21,6 +23,7 @@ internal static class GatewayCommand
         var command = new Command("gateway", "Serve HTTP and gRPC in front of a cluster of silos; run any number of them") { Model, ChatFormat };
         Listen.AddTo(command);
         Cluster.AddTo(command);
+        command.Add(Patience);
         command.Add(Log);
         command.SetAction(Run);
         return command;
@@ -29,8 +32,11 @@ internal static class GatewayCommand
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         Membership membership = Cluster.Membership(parsed);
+        double patience = parsed.GetValue(Patience);
+        if (!(patience is >= 0.1 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--patience: {patience} is out of range; it must be 0.1 to 86400 seconds"));
         GatewayOptions gateway = Listen.Gateway(parsed, parsed.GetValue(Model) ?? DemoModel.Find(), ModelOptions.Variant(parsed.GetValue(ChatFormat))) with
         {
+            Failover = new FailoverOptions { PatienceMs = (int)(patience * 1000) },
             Cluster = new ClusterConnection
             {
                 ClusterId = membership.ClusterId,
