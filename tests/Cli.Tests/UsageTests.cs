@@ -19,6 +19,15 @@ public sealed class UsageTests
     [InlineData("serve", "--model", "/does/not/exist")]
     [InlineData("serve", "--max-batch", "many")]
     [InlineData("serve", "--chat-format", "v9")]
+    [InlineData("serve", "--dispatch-dtype", "f16")]
+    [InlineData("silo", "--role", "both")]
+    [InlineData("silo", "--redis", "nowhere")]
+    [InlineData("silo", "--primary", "10.0.0.1:11111")]
+    [InlineData("gateway", "--primary", "nowhere")]
+    [InlineData("status", "--redis", "127.0.0.1")]
+    [InlineData("status", "--state", "/does/not/exist")]
+    [InlineData("chaos", "--silos", "1")]
+    [InlineData("chaos", "--minutes", "0")]
     [InlineData("render", "--variant", "v9")]
     [InlineData("generate", "--no-such-option", "1")]
     [InlineData("generate", "--temperature", "0")]
@@ -27,7 +36,9 @@ public sealed class UsageTests
         Outcome outcome = await Command.Run([command, option, value]);
         Assert.Equal(2, outcome.Code);
         Assert.StartsWith("conclave: ", outcome.Error);
-        Assert.Contains(command == "generate" && option == "--temperature" ? "--prompt" : option, outcome.Error);
+        // What is missing is named where that is what is wrong.
+        string named = (command, option) switch { ("generate", "--temperature") => "--prompt", ("silo", "--role") or ("status", "--state") => "--redis", _ => option };
+        Assert.Contains(named, outcome.Error);
         Assert.DoesNotContain("   at ", outcome.Error);
     }
 
