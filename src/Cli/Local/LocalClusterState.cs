@@ -114,6 +114,8 @@ internal sealed class LocalClusterDirectory(string path)
     /// <exception cref="IOException">It holds something else, or others can read it.</exception>
     public void Create()
     {
+        // Signals and file modes of Unix are what it is built on.
+        if (OperatingSystem.IsWindows()) throw new PlatformNotSupportedException("a cluster of local processes needs Linux or macOS");
         if (Directory.Exists(Path) && !System.IO.File.Exists(StatePath) && Directory.EnumerateFileSystemEntries(Path).Any())
             throw new IOException($"{Path}: this directory holds something else than a cluster; give --state a new one");
         const UnixFileMode Mine = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
@@ -171,12 +173,9 @@ internal sealed class LocalClusterDirectory(string path)
     /// <summary>Writes a file that only this user can read.</summary>
     public static void WriteSecret(string path, string text)
     {
-        using var stream = new FileStream(path, new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-        });
+        var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        using var stream = new FileStream(path, options);
         using var writer = new StreamWriter(stream);
         writer.Write(text);
     }

@@ -38,7 +38,7 @@ public sealed class FailoverTests : IAsyncLifetime
         await cluster.DrainAsync(leaving);
         Assert.Equal(expected, await streams);
         Assert.Equal(computed, staying.Rank.Engine.Status.PromptTokens);
-        Assert.Equal(1, cluster.Ranks.Count());
+        Assert.Single(cluster.Ranks);
         Assert.Empty(cluster.Log.Errors);
         await SiloCluster.WaitAsync(() => staying.Rank.Engine.Status is { PagesInUse: 0, ParkedSequences: 0 }, "no page is in use");
     }

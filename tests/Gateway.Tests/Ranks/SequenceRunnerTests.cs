@@ -66,8 +66,8 @@ public sealed class SequenceRunnerTests
 
         (List<int> tokens, _) = await cluster.RunAsync(FakeCluster.Command());
         Assert.Equal(FakeCluster.Whole(MaxTokens), tokens);
-        Assert.Equal(1, cluster.Rank("a").Commands.Count);
-        Assert.Equal(1, cluster.Rank("b").Commands.Count);
+        Assert.Single(cluster.Rank("a").Commands);
+        Assert.Single(cluster.Rank("b").Commands);
     }
 
     [Fact]
