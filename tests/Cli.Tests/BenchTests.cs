@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Conclave.Cli.Tests;
 
-/// <summary>The measurements of micro-batches and of spreading experts run, and their figures hang together; how large they are is not a matter of tests.</summary>
+/// <summary>The measurements of micro-batches, of spreading and of moving experts run, and their figures hang together; how large they are is not a matter of tests.</summary>
 public sealed class BenchTests
 {
     [Fact]
@@ -49,7 +49,30 @@ public sealed class BenchTests
         Assert.All(figures.RootElement.EnumerateArray(), f => Assert.InRange(f.GetProperty("ratio").GetDouble(), 1e-6, 1e6));
     }
 
+    [Fact]
+    public async Task Bench_rebalance_moves_experts_between_silos_under_load()
+    {
+        Outcome run = await Command.Run(["bench", "rebalance", "--silos", "2", "--sequences", "2", "--max-tokens", "200", "--rounds", "1", "--seconds", "0.5", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument document = JsonDocument.Parse(run.Out);
+        JsonElement figures = document.RootElement.GetProperty("figures");
+        Assert.Equal(2, figures.GetProperty("changes").GetInt32());
+        Assert.InRange(figures.GetProperty("moves").GetInt32(), 1, 1 << 20);
+        Assert.InRange(figures.GetProperty("movedBytes").GetInt64(), 1, 1L << 40);
+        foreach (string window in new[] { "quiet", "disturbed" })
+        {
+            JsonElement f = figures.GetProperty(window);
+            Assert.InRange(f.GetProperty("steps").GetInt32(), 1, 1 << 20);
+            Assert.InRange(f.GetProperty("p99Ms").GetDouble(), f.GetProperty("medianMs").GetDouble(), 1e6);
+            Assert.InRange(f.GetProperty("withinTarget").GetDouble(), 0, 1);
+        }
+
+        Assert.Equal(1, figures.GetProperty("quiet").GetProperty("medianRatio").GetDouble(), 0.2);
+    }
+
     [Theory]
+    [InlineData("rebalance", "--rounds", "0")]
+    [InlineData("rebalance", "--silos", "1")]
     [InlineData("overlap", "--steps", "0")]
     [InlineData("overlap", "--config", "no-such-file")]
     [InlineData("cluster", "--batch", "1")]

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net;
+using Conclave.Cli.Commands.Bench;
 using Conclave.Silo;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
@@ -15,11 +16,12 @@ internal static class SiloCommand
 {
     private static readonly SiloCommandOptions Options = new();
     private static readonly Option<string?> Health = new("--health-listen") { Description = "Address of /health/live and /health/ready over HTTP (default: nowhere)", HelpName = "HOST:PORT" };
+    private static readonly Option<string?> Steps = new("--step-log") { Description = "Directory for a record of every step, for measurements", Hidden = true };
     private static readonly Option<LogLevel> Log = ServeHost.LogOption();
 
     public static Command Create()
     {
-        var command = new Command("silo", "Run one silo of a cluster: attention, experts or both") { Health };
+        var command = new Command("silo", "Run one silo of a cluster: attention, experts or both") { Health, Steps };
         Options.AddTo(command);
         command.Add(Log);
         command.SetAction(Run);
@@ -30,6 +32,7 @@ internal static class SiloCommand
     {
         SiloOptions options = Options.Silo(parsed);
         IPEndPoint? health = parsed.GetValue(Health) is { } text ? ListenOptions.EndPoint("--health-listen", text) : null;
+        using StepLog? steps = parsed.GetValue(Steps) is { } directory ? new StepLog(directory, options.Name) : null;
         using IHost host = Build(options, health, parsed.GetValue(Log));
         await host.StartAsync(cancellationToken);
         Console.WriteLine($"silo  {options.AdvertisedAddress}:{options.SiloPort} of cluster {options.ClusterId}");

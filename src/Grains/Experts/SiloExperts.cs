@@ -20,6 +20,7 @@ public sealed class SiloExperts : IDisposable
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Slot> _slots = [];
     private readonly Queue<(string Key, ShardLoad Load)> _queue = [];
+    private readonly Queue<ExpertShard> _letGo = [];
     private readonly AutoResetEvent _work = new(false);
     private readonly ManualResetEvent _stopping = new(false);
     private readonly Thread _loader;
@@ -67,10 +68,15 @@ public sealed class SiloExperts : IDisposable
             // What is ready serves until something newer is.
             long[] old = [.. slot.Shards.Keys.Where(version => version < mapVersion && version < slot.Status.MapVersion)];
             if (old.Length == 0) return;
-            foreach (long version in old) slot.Shards.Remove(version);
+            foreach (long version in old)
+            {
+                if (slot.Shards.Remove(version, out ExpertShard? shard)) _letGo.Enqueue(shard);
+            }
+
             Publish();
         }
 
+        _work.Set();
         Changed?.Invoke();
     }
 
@@ -91,11 +97,37 @@ public sealed class SiloExperts : IDisposable
 
     private void LoadAll()
     {
+        // Silos on all cores: without it, loading takes from the steps under way what it needs.
+        ThreadNiceness.Lower();
         WaitHandle[] signals = [_stopping, _work];
         while (WaitHandle.WaitAny(signals) != 0)
         {
-            while (TryTake(out string key, out ShardLoad? load)) Load(key, load);
+            do
+            {
+                while (TryTake(out string key, out ShardLoad? load)) Load(key, load);
+            }
+            while (TryTakeLetGo(out ExpertShard? shard) && Release(shard));
         }
+    }
+
+    private bool TryTakeLetGo([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ExpertShard? shard)
+    {
+        lock (_gate) return _letGo.TryDequeue(out shard);
+    }
+
+    /// <summary>Gives the memory of weights back that no table has any more: a slot's budget is what it holds. False if the silo ends.</summary>
+    private bool Release(ExpertShard shard)
+    {
+        long start = _clock.GetTimestamp();
+        foreach ((int layer, int expert) in shard.Experts)
+        {
+            if (!_table.Holds(layer, expert)) shard.Release(layer, expert);
+            if (_clock.GetElapsedTime(start) < LoadSlice) continue;
+            if (_stopping.WaitOne(Pause)) return false;
+            start = _clock.GetTimestamp();
+        }
+
+        return true;
     }
 
     private bool TryTake(out string key, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ShardLoad? load)

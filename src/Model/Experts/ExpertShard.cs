@@ -30,12 +30,21 @@ public sealed class ExpertShard
         select (layer, expert);
 
     /// <summary>
-    /// Reads one byte of every page that the weights of a pair lie in, so that the first step that needs them does not wait for the disk. Returns their size in bytes.
+    /// Brings every page that the weights of a pair lie in into memory, so that the first step that needs them does not wait for the disk. Returns their size in bytes.
     /// </summary>
     public long Touch(int layer, int expert)
     {
         var weights = _weights[(layer, expert)];
         return weights.Gate.Touch() + weights.Up.Touch() + weights.Down.Touch();
+    }
+
+    /// <summary>Undoes <see cref="Touch"/>: the weights of a pair leave this process's memory. Whoever still reads them has them back, from the disk at worst.</summary>
+    public void Release(int layer, int expert)
+    {
+        var weights = _weights[(layer, expert)];
+        weights.Gate.Release();
+        weights.Up.Release();
+        weights.Down.Release();
     }
 
     /// <summary>Weights of a pair that is held.</summary>

@@ -58,15 +58,16 @@ public readonly unsafe struct Weight
     /// <summary>Rows <paramref name="start"/> to <paramref name="start"/> + <paramref name="count"/>; FP8 blocks stay those of the whole matrix.</summary>
     public Weight Slice(int start, int count) => new(_data, Type, count, Columns, _scales, _firstRow + start);
 
-    /// <summary>Reads one byte of every memory page of the matrix, so that the pages are present. Returns its size in bytes, scales not counted.</summary>
+    /// <summary>Brings every memory page of the matrix in. Returns its size in bytes, scales not counted.</summary>
     internal long Touch()
     {
         var size = (long)Rows * Columns * ElementSizeBytes;
-        var first = Row(0);
-        for (long offset = 0; offset < size; offset += Environment.SystemPageSize)
-            Volatile.Read(ref first[offset]);
+        MappedPages.Touch(Row(0), size);
         return size;
     }
+
+    /// <summary>Takes the matrix's pages out of this process's memory; scales, which are small, stay. Only for a matrix that was bound to a checkpoint.</summary>
+    internal void Release() => MappedPages.Release(Row(0), (long)Rows * Columns * ElementSizeBytes);
 
     /// <summary>
     /// The matrix <paramref name="name"/> of <paramref name="checkpoint"/>, with its <c>weight_scale_inv</c> (float32, edge blocks cut short) if it is FP8.

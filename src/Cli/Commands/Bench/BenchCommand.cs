@@ -10,5 +10,6 @@ internal static class BenchCommand
         TransportBench.Create(),
         OverlapBench.Create(),
         ClusterBench.Create(),
+        RebalanceBench.Create(),
     };
 }
