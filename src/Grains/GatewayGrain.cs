@@ -46,7 +46,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
     /// <inheritdoc/>
     public Task<RankStatus> Status()
     {
-        EngineStatus status = rank.Engine.Status;
+        EngineStatus status = Read(() => rank.Engine.Status);
         return Task.FromResult(new RankStatus
         {
             Running = status.Running,
@@ -60,11 +60,14 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
         });
     }
 
-    private OpenSequence Find(Guid sequenceId)
+    private OpenSequence Find(Guid sequenceId) => Read(() => rank.Find(sequenceId));
+
+    /// <summary>What travels is only <see cref="ClusterException"/>.</summary>
+    private static T Read<T>(Func<T> what)
     {
         try
         {
-            return rank.Find(sequenceId);
+            return what();
         }
         catch (OperatingException e)
         {

@@ -12,6 +12,8 @@ internal sealed partial class FailureJudge : IDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan KillPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Absence = TimeSpan.FromSeconds(1);
 
     private readonly ClusterWatch _watch;
     private readonly SiloPeers _peers;
@@ -25,6 +27,8 @@ internal sealed partial class FailureJudge : IDisposable
     private readonly HashSet<string> _suspects = [];
     private readonly Dictionary<string, long> _condemnedSince = [];
     private readonly Dictionary<string, long> _killedAt = [];
+    private volatile bool _wasAway;
+    private Task _lookingUp = Task.CompletedTask;
 
     /// <summary>Listens to the transport.</summary>
     public FailureJudge(ClusterWatch watch, SiloPeers peers, TensorTransport transport, IClusterMembershipService membership, SiloOptions options, TimeProvider clock, ILogger<FailureJudge> logger)
@@ -40,8 +44,11 @@ internal sealed partial class FailureJudge : IDisposable
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         using var timer = new PeriodicTimer(Period, _clock);
+        long before = _clock.GetTimestamp();
         while (await timer.WaitForNextTickAsync(cancellationToken))
         {
+            if (_wasAway || _clock.GetElapsedTime(before) > Absence) LookUp();
+            before = _clock.GetTimestamp();
             foreach (string silo in Due()) await KillAsync(silo);
         }
     }
@@ -69,6 +76,7 @@ internal sealed partial class FailureJudge : IDisposable
     {
         if (_peers.SiloAt(address) is not { } silo) return;
         LogRecovered(silo);
+        _wasAway = true;
         lock (_gate)
         {
             _suspects.Remove(silo);
@@ -119,12 +127,33 @@ internal sealed partial class FailureJudge : IDisposable
         return [.. _watch.View.Silos.Select(offer => offer.Silo).Where(silo => members.GetSiloStatus(SiloAddress.FromParsableString(silo)) != SiloStatus.Dead)];
     }
 
+    /// <summary>A process that was stopped or cut off may have been declared dead meanwhile: Orleans, once it has read so, ends it.</summary>
+    private void LookUp()
+    {
+        if (!_lookingUp.IsCompleted) return;
+        _wasAway = false;
+        _lookingUp = LookUpAsync();
+    }
+
+    private async Task LookUpAsync()
+    {
+        try
+        {
+            await _membership.Refresh().AsTask().WaitAsync(CallLimit, _clock);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogNotRead(e.Message);
+            _wasAway = true;
+        }
+    }
+
     private async Task KillAsync(string silo)
     {
         LogKilling(silo);
         try
         {
-            bool isDead = await _membership.TryKill(SiloAddress.FromParsableString(silo)).WaitAsync(TimeSpan.FromSeconds(5), _clock);
+            bool isDead = await _membership.TryKill(SiloAddress.FromParsableString(silo)).WaitAsync(CallLimit, _clock);
             if (!isDead) LogNotKilled(silo, "membership did not take it");
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -145,4 +174,7 @@ internal sealed partial class FailureJudge : IDisposable
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "silo {Silo} could not be declared dead, another attempt follows: {Reason}")]
     private partial void LogNotKilled(string silo, string reason);
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "the membership cannot be read at the moment: {Reason}")]
+    private partial void LogNotRead(string reason);
 }

@@ -38,14 +38,14 @@ public sealed partial class RedisGrainStorage(string connection, string keyPrefi
         if (fields[1] != Format) throw Unreadable(key, $"its format is '{fields[1]}', this program reads '{Format}'", null);
         try
         {
-            grainState.State = JsonSerializer.Deserialize<T>((string)fields[2]!, Json) ?? throw new JsonException("it is null");
+            grainState.State = JsonSerializer.Deserialize<T>(((string?)fields[2])!, Json) ?? throw new JsonException("it is null");
         }
         catch (JsonException e)
         {
             throw Unreadable(key, e.Message, e);
         }
 
-        (grainState.ETag, grainState.RecordExists) = (fields[0], true);
+        (grainState.ETag, grainState.RecordExists) = (fields[0].ToString(), true);
     }
 
     /// <inheritdoc/>

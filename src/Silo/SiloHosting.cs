@@ -34,6 +34,8 @@ public static class SiloHosting
         services.TryAddSingleton(new RankOptions());
         AddModel(services, options);
         if (options.Transport is { } transport) AddTransport(services, transport);
+        if (options.RedisConnection is { } redis)
+            services.AddHostedService(provider => new RedisGate(redis, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<RedisGate>>()));
         builder.UseOrleans(silo => Cluster(silo, options));
         services.AddSingleton<SiloPeers>();
         services.AddSingleton<ClusterWatch>();

@@ -37,7 +37,7 @@ public sealed class RedisTests(TestModel model) : IClassFixture<TestModel>, IAsy
             MissingExperts = 1,
             Wishes = new PlacementWishes { Replicas = 2 },
         };
-        state.State.View = view;
+        state.State.Set(view);
         await storage.WriteStateAsync("map", Grain, state);
         Assert.True(state.RecordExists);
 
@@ -45,7 +45,7 @@ public sealed class RedisTests(TestModel model) : IClassFixture<TestModel>, IAsy
         await using RedisGrainStorage another = Storage();
         await another.ReadStateAsync("map", Grain, read);
         Assert.Equal(state.ETag, read.ETag);
-        Assert.Equivalent(view, read.State.View, strict: true);
+        Assert.Equivalent(view, read.State.ToView(), strict: true);
 
         await another.ClearStateAsync("map", Grain, read);
         await storage.ReadStateAsync("map", Grain, state);

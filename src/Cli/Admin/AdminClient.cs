@@ -14,7 +14,7 @@ namespace Conclave.Cli.Admin;
 /// <summary>A client of a running cluster, for looking after it.</summary>
 internal sealed class AdminClient : IAsyncDisposable
 {
-    private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(15), AnswerLimit = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(15), AnswerLimit = TimeSpan.FromSeconds(3), ListPeriod = TimeSpan.FromSeconds(1);
 
     private readonly IHost _host;
     private readonly IClusterClient _client;
@@ -40,6 +40,7 @@ internal sealed class AdminClient : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.UseOrleansClient(client =>
         {
+            client.Configure<GatewayOptions>(gateways => gateways.GatewayListRefreshPeriod = ListPeriod);
             if (membership.RedisConnection is null)
             {
                 client.UseLocalhostClustering(membership.Primary!.Port, membership.ServiceId, membership.ClusterId);

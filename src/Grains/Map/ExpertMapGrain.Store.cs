@@ -25,7 +25,7 @@ public sealed partial class ExpertMapGrain
     {
         try
         {
-            _state.State.View = view;
+            _state.State.Set(view);
             await _state.WriteStateAsync();
             if (_storageFault is not null) LogStoredAgain(view.Epoch);
             (_storedEpoch, _storedLoadedAs, _storageFault) = (view.Epoch, view.Map.LoadedAs, null);

@@ -51,7 +51,7 @@ public sealed partial class ExpertMapGrain : Grain, IExpertMapGrain
     {
         if (_state.RecordExists)
         {
-            _view = _state.State.View;
+            _view = _state.State.ToView();
             (_storedEpoch, _storedLoadedAs) = (_view.Epoch, _view.Map.LoadedAs);
             _lastVersion = _view.Map.Version + Gap;
             Publish(_view with { Epoch = _view.Epoch + Gap });
@@ -147,7 +147,16 @@ public sealed partial class ExpertMapGrain : Grain, IExpertMapGrain
     public async Task Refresh(string hint)
     {
         LogRefresh(hint);
-        await _membership.Refresh();
+        try
+        {
+            await _membership.Refresh();
+        }
+        catch (Exception e)
+        {
+            // Whatever the membership's storage throws: what is known already has to do.
+            LogNotRefreshed(e.Message);
+        }
+
         if (_view.MissingExperts > 0) PlanSoon(hint);
         WakeUp();
     }
@@ -210,4 +219,7 @@ public sealed partial class ExpertMapGrain : Grain, IExpertMapGrain
 
     [LoggerMessage(Level = LogLevel.Debug, Message = "asked to look again: {Hint}")]
     private partial void LogRefresh(string hint);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the membership cannot be read at the moment: {Reason}")]
+    private partial void LogNotRefreshed(string reason);
 }

@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using Orleans;
 
 namespace Conclave.Grains;
@@ -13,8 +12,8 @@ public sealed class ExpertMapState
     /// <summary>Silos whose rank takes new sequences.</summary>
     [Id(1)] public List<string> Ranks { get; set; } = [];
 
-    /// <summary>The map in use.</summary>
-    [Id(2)] public ExpertMap Map { get; set; } = ExpertMap.Empty;
+    /// <summary>The map in use. At first an object of its own: Orleans' JSON fills in what a property holds already, which must not be what all share.</summary>
+    [Id(2)] public ExpertMap Map { get; set; } = ExpertMap.Empty with { };
 
     /// <summary>The view's epoch.</summary>
     [Id(3)] public long Epoch { get; set; }
@@ -28,25 +27,22 @@ public sealed class ExpertMapState
     /// <summary>What people asked for.</summary>
     [Id(6)] public PlacementWishes Wishes { get; set; } = new();
 
-    /// <summary>The whole.</summary>
-    [JsonIgnore]
-    public ClusterView View
+    /// <summary>The whole. A method, since storages differ in how they are told to leave out a property.</summary>
+    public ClusterView ToView() => new()
     {
-        get => new()
-        {
-            Map = Map,
-            Ranks = [.. Ranks],
-            Silos = [.. Offers],
-            Epoch = Epoch,
-            Draining = [.. Draining],
-            MissingExperts = MissingExperts,
-            Wishes = Wishes,
-        };
+        Map = Map,
+        Ranks = [.. Ranks],
+        Silos = [.. Offers],
+        Epoch = Epoch,
+        Draining = [.. Draining],
+        MissingExperts = MissingExperts,
+        Wishes = Wishes,
+    };
 
-        set
-        {
-            (Map, Epoch, MissingExperts, Wishes) = (value.Map, value.Epoch, value.MissingExperts, value.Wishes);
-            (Ranks, Offers, Draining) = ([.. value.Ranks], [.. value.Silos], [.. value.Draining]);
-        }
+    /// <summary>Takes over <paramref name="view"/>.</summary>
+    public void Set(ClusterView view)
+    {
+        (Map, Epoch, MissingExperts, Wishes) = (view.Map, view.Epoch, view.MissingExperts, view.Wishes);
+        (Ranks, Offers, Draining) = ([.. view.Ranks], [.. view.Silos], [.. view.Draining]);
     }
 }
