@@ -128,6 +128,8 @@ internal sealed partial class ResumableSequence
         }
 
         if (chunk.IsStalled != _isStalled) Stall(chunk.IsStalled);
+        if (_isStalled && TroubleAge >= Patience)
+            throw new OperatingException(OperatingError.Unavailable, $"no silo has brought this request forward for {Patience.TotalSeconds:F0} s; try again shortly");
         if (chunk.FinishReason is FinishReason.Cancelled or FinishReason.Failed)
             throw new OperatingException(OperatingError.Unavailable, "the rank gave this sequence up; try again");
         bool isMoved = chunk.FinishReason == FinishReason.Moved;
@@ -157,7 +159,8 @@ internal sealed partial class ResumableSequence
         bool mayResume = Resilience.MayResume(failure, _hasBegun) || (failure is ClusterException { Error: OperatingError.Internal } && _faults++ < MostFaults);
         if (!mayResume) return false;
         // An attempt that went well for a long time (in a queue, say) starts the count anew.
-        if (_troubleSince == 0 || _clock.GetElapsedTime(_attemptStarted) > Patience) _troubleSince = _clock.GetTimestamp();
+        bool wentWell = !_isStalled && _clock.GetElapsedTime(_attemptStarted) > Patience;
+        if (_troubleSince == 0 || wentWell) _troubleSince = _clock.GetTimestamp();
         else if (TroubleAge >= Patience) return false;
         _id = Guid.NewGuid();
         _writer.TryWrite(new RunChunk(null, IsWaiting: true));

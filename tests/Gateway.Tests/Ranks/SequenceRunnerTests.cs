@@ -160,6 +160,21 @@ public sealed class SequenceRunnerTests
     }
 
     [Fact]
+    public async Task Patience_ends_while_a_step_still_hangs()
+    {
+        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 500, RefreshMs = 50 }, "a").StartAsync();
+        cluster.Rank("a").Before = async (i, token) =>
+        {
+            if (i < 3) return null;
+            await Task.Delay(50, token);
+            return new TokenChunk { Position = i, Ids = [], IsStalled = true };
+        };
+        OperatingException thrown = await Assert.ThrowsAsync<OperatingException>(() => cluster.RunAsync(FakeCluster.Command()));
+        Assert.Equal(OperatingError.Unavailable, thrown.Error);
+        Assert.Single(cluster.Rank("a").Commands);
+    }
+
+    [Fact]
     public async Task A_slow_reader_does_not_hold_the_rank_up()
     {
         await using FakeCluster cluster = await new FakeCluster(null, "a").StartAsync();
