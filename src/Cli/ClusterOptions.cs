@@ -74,7 +74,8 @@ internal sealed class ClusterOptions
     public static string RedisConnection(string address, string? password, bool tls)
     {
         int colon = address.LastIndexOf(':');
-        if (colon <= 0 || !ushort.TryParse(address.AsSpan(colon + 1), out ushort port) || port == 0 || address.Contains(','))
+        bool isHost = colon > 0 && Uri.CheckHostName(address[..colon].Trim('[', ']')) != UriHostNameType.Unknown;
+        if (!isHost || !ushort.TryParse(address.AsSpan(colon + 1), out ushort port) || port == 0)
             throw new ArgumentException($"--redis: '{address}' is not an address; write HOST:PORT such as 10.0.0.1:6379");
         if (password?.AsSpan().IndexOfAny(",\r\n") >= 0) throw new ArgumentException("--redis-password-file: the password must be one line without a comma");
         return address + (password is null ? "" : $",password={password}") + (tls ? ",ssl=true" : "");

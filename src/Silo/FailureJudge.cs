@@ -1,3 +1,4 @@
+using Conclave.Grains;
 using Conclave.Grains.Transport;
 using Microsoft.Extensions.Logging;
 using Orleans.Runtime;
@@ -12,6 +13,9 @@ internal sealed partial class FailureJudge : IDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan KillPause = TimeSpan.FromSeconds(1);
+
+    // A silo that only starts (code is compiled, weights are read) may be deaf for a while, and nobody waits for it yet.
+    private static readonly TimeSpan StartingDelay = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Absence = TimeSpan.FromSeconds(1);
 
@@ -104,7 +108,7 @@ internal sealed partial class FailureJudge : IDisposable
             {
                 if (!_condemnedSince.TryGetValue(silo, out long since)) _condemnedSince[silo] = since = _clock.GetTimestamp();
                 bool wasTried = _killedAt.TryGetValue(silo, out long at) && _clock.GetElapsedTime(at) < KillPause;
-                if (_clock.GetElapsedTime(since) < _delay || wasTried) continue;
+                if (_clock.GetElapsedTime(since) < (IsNeeded(silo) ? _delay : StartingDelay) || wasTried) continue;
                 _killedAt[silo] = _clock.GetTimestamp();
                 due.Add(silo);
             }
@@ -112,6 +116,9 @@ internal sealed partial class FailureJudge : IDisposable
 
         return due;
     }
+
+    /// <summary>Whether steps or sequences may wait for it: it has a rank, experts or work to hand over.</summary>
+    private bool IsNeeded(string silo) => _watch.View is var view && (view.Ranks.Contains(silo) || view.Draining.Contains(silo) || view.Map.SlotKeys.Any(key => SiloKey.Silo(key).ToParsableString() == silo));
 
     private void Forget(string silo)
     {

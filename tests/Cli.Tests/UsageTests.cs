@@ -22,6 +22,7 @@ public sealed class UsageTests
     [InlineData("serve", "--dispatch-dtype", "f16")]
     [InlineData("silo", "--role", "both")]
     [InlineData("silo", "--redis", "nowhere")]
+    [InlineData("silo", "--redis", "nowhere:1:6379")]
     [InlineData("silo", "--primary", "10.0.0.1:11111")]
     [InlineData("gateway", "--primary", "nowhere")]
     [InlineData("status", "--redis", "127.0.0.1")]
