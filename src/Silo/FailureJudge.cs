@@ -118,7 +118,7 @@ internal sealed partial class FailureJudge : IDisposable
     }
 
     /// <summary>Whether steps or sequences may wait for it: it has a rank, experts or work to hand over.</summary>
-    private bool IsNeeded(string silo) => _watch.View is var view && (view.Ranks.Contains(silo) || view.Draining.Contains(silo) || view.Map.SlotKeys.Any(key => SiloKey.Silo(key).ToParsableString() == silo));
+    private bool IsNeeded(string silo) => _watch.View is var view && (view.Ranks.Contains(silo) || view.Draining.Contains(silo) || view.Map.Names(silo));
 
     private void Forget(string silo)
     {

@@ -59,4 +59,7 @@ public sealed record ExpertMap
 
     /// <summary>Version under which the slots loaded what this map names: its own, or an earlier one if silos were lost since then.</summary>
     [Id(4)] public long LoadedAs { get; init; }
+
+    /// <summary>Whether the map has a slot of <paramref name="silo"/>, a parsable address.</summary>
+    public bool Names(string silo) => SlotKeys.Any(key => SiloKey.Silo(key).ToParsableString() == silo);
 }

@@ -51,9 +51,6 @@ internal static class ClusterChanges
         };
     }
 
-    /// <summary>Whether the map has a slot of the silo.</summary>
-    public static bool Names(this ExpertMap map, string silo) => map.SlotKeys.Any(key => SiloKey.Silo(key).ToParsableString() == silo);
-
     /// <summary>Routed experts that no slot holds.</summary>
     public static int CountMissing(this ExpertMap map, IReadOnlyList<long> expertSizes)
     {
