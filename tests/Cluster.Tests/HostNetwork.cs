@@ -11,10 +11,10 @@ internal sealed class HostNetwork : IAsyncDisposable
 {
     private const string Prefix = "cv";
 
-    private static int _count;
+    private static int Count;
 
     // Names of interfaces have at most 15 characters: the process, a letter for each network of it, and a few more for what it is.
-    private readonly string _id = $"{Prefix}{Environment.ProcessId}{(char)('a' + (Interlocked.Increment(ref _count) % 26))}";
+    private readonly string _id = $"{Prefix}{Environment.ProcessId}{(char)('a' + (Interlocked.Increment(ref Count) % 26))}";
     private readonly List<ProcessIdentity> _processes = [];
     private readonly string _subnet = $"10.{200 + (Environment.ProcessId % 50)}.{Environment.ProcessId / 50 % 250}";
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("conclave-hosts-");

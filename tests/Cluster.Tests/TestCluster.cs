@@ -11,7 +11,7 @@ namespace Conclave.Cluster.Tests;
 /// <summary>A cluster of real processes, ended with all it left behind when the test is over, however it ends.</summary>
 internal sealed class TestCluster : IAsyncDisposable
 {
-    private static int _count;
+    private static int Count;
 
     private readonly LocalClusterDirectory _directory;
     private AdminClient? _admin;
@@ -40,7 +40,7 @@ internal sealed class TestCluster : IAsyncDisposable
     }
 
     /// <summary>A directory that no other test uses, whose name tells which process made it.</summary>
-    public static LocalClusterDirectory NewDirectory() => LocalClusterDirectory.Named($"test-{Environment.ProcessId}-{Interlocked.Increment(ref _count)}");
+    public static LocalClusterDirectory NewDirectory() => LocalClusterDirectory.Named($"test-{Environment.ProcessId}-{Interlocked.Increment(ref Count)}");
 
     /// <summary>Waits until all silos serve and every expert has its replicas.</summary>
     public async Task BecomeWhole(int replicas)

@@ -45,11 +45,11 @@ public sealed class ExpertModel : IDisposable
 /// <summary>One silo's experts with their transport, without grains.</summary>
 internal sealed class ExpertSilo : IDisposable
 {
-    private static int _count;
+    private static int Count;
 
     public ExpertSilo(ExpertModel model, Action<TransportOptions>? change = null)
     {
-        Address = SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 20_000 + (Interlocked.Increment(ref _count) % 30_000)), 1).ToParsableString();
+        Address = SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 20_000 + (Interlocked.Increment(ref Count) % 30_000)), 1).ToParsableString();
         Experts = new SiloExperts(model.Checkpoint, TimeProvider.System);
         Service = new ExpertService(model.Checkpoint.Config, Experts, threads: 1);
         var options = new TransportOptions { SuspectMs = 20_000 };

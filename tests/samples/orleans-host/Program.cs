@@ -49,11 +49,13 @@ Console.WriteLine($"ready {self.SiloAddress.ToParsableString()}");
 
 // The console blocks whoever reads it, so that is a thread of its own and none that the silo needs.
 var lines = Channel.CreateUnbounded<string>();
-new Thread(() =>
+var reader = new Thread(() =>
 {
     while (Console.ReadLine() is { } line) lines.Writer.TryWrite(line);
     lines.Writer.Complete();
-}) { IsBackground = true }.Start();
+});
+reader.IsBackground = true;
+reader.Start();
 _ = Task.Run(async () =>
 {
     await foreach (string line in lines.Reader.ReadAllAsync())
