@@ -48,8 +48,8 @@ internal sealed class AcceptedConnection : IDisposable
             return;
         }
 
-        long silentNs = _silence.Observe(connection.HeardNs, connection.HasUnread, stepNs);
-        if (connection.HasHole || silentNs > SilenceFactor * options.SuspectMs * Nanoseconds.PerMillisecond) _wire.Shutdown();
+        long silentNs = _silence.Observe(connection.Hearing.HeardNs, connection.Hearing.HasUnread, stepNs);
+        if (connection.Hearing.HasHole || silentNs > SilenceFactor * options.SuspectMs * Nanoseconds.PerMillisecond) _wire.Shutdown();
     }
 
     /// <summary>Says goodbye, hangs up and waits for the thread.</summary>

@@ -6,7 +6,7 @@ namespace Conclave.Grains.Transport;
 /// </summary>
 internal sealed unsafe class PeerConnection : IFrameSink
 {
-    private const int StandBackMs = 1, IdleStandBackMs = 5, MaxHeartbeatBytes = 4096;
+    private const int StandBackMs = 1, IdleStandBackMs = 5;
 
     private readonly object _receiving = new(), _background = new();
     private readonly Wire _wire;
@@ -14,14 +14,9 @@ internal sealed unsafe class PeerConnection : IFrameSink
     private readonly CallTable _table;
     private readonly TimeProvider _clock;
     private readonly LinkClock _link;
-    private readonly Action<ReadOnlySpan<ulong>> _heartbeat;
-    private readonly NativeBuffer _heartbeatBuffer;
     private readonly long _spinNs;
-    private readonly LinkConditions _conditions;
     private TensorCall? _current;
-    private bool _hasHole;
     private int _turns, _parked;
-    private long _heardNs;
     private volatile bool _failed;
 
     public PeerConnection(Wire wire, CallTable table, NativeBufferPool pool, TransportOptions options, TimeProvider clock, Action<ReadOnlySpan<ulong>> heartbeat)
@@ -29,26 +24,17 @@ internal sealed unsafe class PeerConnection : IFrameSink
         _wire = wire;
         _table = table;
         _clock = clock;
-        _heartbeat = heartbeat;
-        _conditions = options.Link;
         _link = new LinkClock(options.Link);
         _spinNs = options.SpinUs * Nanoseconds.PerMicrosecond;
-        _heartbeatBuffer = pool.Rent(MaxHeartbeatBytes);
         _receiver = new FrameReceiver(wire, this, pool, options.MaxPayloadBytes);
         Sender = new FrameSender(wire, options.ChunkBytes, options.Link, clock);
-        _heardNs = clock.NowNs();
+        Hearing = new Hearing(wire, Sender, pool, options.Link, clock, heartbeat);
     }
 
     public FrameSender Sender { get; }
 
-    /// <summary>When the peer was last heard, by the local clock.</summary>
-    public long HeardNs => Volatile.Read(ref _heardNs);
-
-    /// <summary>Bytes that wait to be received: the peer is not silent, we are slow.</summary>
-    public bool HasUnread => !_conditions.Cut && _wire.AvailableBytes > 0;
-
-    /// <summary>An injected cut has swallowed frames and is over.</summary>
-    public bool HasHole => !_conditions.Cut && (_hasHole || Sender.HasHole);
+    /// <summary>What is heard of the peer.</summary>
+    public Hearing Hearing { get; }
 
     public bool IsFailed => _failed;
 
@@ -140,7 +126,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
             _table.AbortReply(_current);
             _current = null;
             _receiver.Dispose();
-            _heartbeatBuffer.Return();
+            Hearing.Dispose();
         }
 
         Sender.Exclusively(_wire.Dispose);
@@ -148,18 +134,13 @@ internal sealed unsafe class PeerConnection : IFrameSink
 
     byte* IFrameSink.Begin(in FrameHeader header)
     {
-        if (_conditions.Cut || _hasHole)
-        {
-            _hasHole = true;
-            return null;
-        }
-
+        if (Hearing.IsLost()) return null;
         switch (header.Type)
         {
             case FrameType.Reply or FrameType.Chunk:
                 return _table.BeginReply(in header, out _current);
-            case FrameType.Heartbeat when header.PayloadBytes <= MaxHeartbeatBytes && header.PayloadBytes == header.ChunkBytes && header.PayloadBytes % sizeof(ulong) == 0:
-                return _heartbeatBuffer.Data;
+            case FrameType.Heartbeat when Hearing.IsHeartbeat(in header):
+                return Hearing.BeginHeartbeat();
             case FrameType.Goodbye when header.PayloadBytes == 0:
                 return null;
             default:
@@ -169,9 +150,8 @@ internal sealed unsafe class PeerConnection : IFrameSink
 
     void IFrameSink.End(in FrameHeader header)
     {
-        if (_conditions.Cut || _hasHole)
+        if (Hearing.IsLost())
         {
-            _hasHole = true;
             _table.AbortReply(_current);
             _current = null;
         }
@@ -183,7 +163,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
         }
         else if (header.Type == FrameType.Heartbeat)
         {
-            _heartbeat(new ReadOnlySpan<ulong>(_heartbeatBuffer.Data, header.ChunkBytes / sizeof(ulong)));
+            Hearing.EndHeartbeat(in header);
         }
         else if (header.Type == FrameType.Goodbye)
         {
@@ -219,7 +199,7 @@ internal sealed unsafe class PeerConnection : IFrameSink
         try
         {
             int count = _receiver.Receive();
-            if (count > 0 && !_conditions.Cut) Volatile.Write(ref _heardNs, _clock.NowNs());
+            Hearing.Received(count);
             if (IsGoodbye) Fail("the peer has left");
             else if (count < 0) Fail("the peer closed the connection");
         }

@@ -6,7 +6,7 @@ namespace Conclave.Grains.Transport;
 /// <summary>A connection that a peer opened: one thread receives requests, has them answered and sends the replies.</summary>
 internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 {
-    private const int MaxHeartbeatBytes = 4096, MaxMessageBytes = 1024;
+    private const int MaxMessageBytes = 1024;
 
     private readonly Wire _wire;
     private readonly ServedRequests _requests;
@@ -17,12 +17,8 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
     private readonly ILogger _logger;
     private readonly LinkClock _link;
     private readonly TensorReply _reply;
-    private readonly NativeBuffer _heartbeatBuffer;
     private readonly FrameReceiver _receiver;
-    private readonly Action<ReadOnlySpan<ulong>> _heartbeat;
     private TensorRequest? _current;
-    private bool _hasHole;
-    private long _heardNs;
 
     public ServerConnection(Wire wire, RequestHandlers handlers, NativeBufferPool pool, TransportOptions options, TimeProvider clock, ILogger logger, Action<ReadOnlySpan<ulong>> heartbeat)
     {
@@ -32,26 +28,18 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
         _options = options;
         _clock = clock;
         _logger = logger;
-        _heartbeat = heartbeat;
         _link = new LinkClock(options.Link);
         _requests = new ServedRequests(pool, options, clock);
         _reply = new TensorReply(pool);
-        _heartbeatBuffer = pool.Rent(MaxHeartbeatBytes);
         _receiver = new FrameReceiver(wire, this, pool, options.MaxPayloadBytes);
         Sender = new FrameSender(wire, options.ChunkBytes, options.Link, clock);
-        _heardNs = clock.NowNs();
+        Hearing = new Hearing(wire, Sender, pool, options.Link, clock, heartbeat);
     }
 
     public FrameSender Sender { get; }
 
-    /// <summary>When the caller was last heard, by the local clock.</summary>
-    public long HeardNs => Volatile.Read(ref _heardNs);
-
-    /// <summary>Bytes that wait to be received: the caller is not silent, a handler is busy.</summary>
-    public bool HasUnread => !_options.Link.Cut && _wire.AvailableBytes > 0;
-
-    /// <summary>An injected cut has swallowed frames and is over.</summary>
-    public bool HasHole => !_options.Link.Cut && (_hasHole || Sender.HasHole);
+    /// <summary>What is heard of the caller.</summary>
+    public Hearing Hearing { get; }
 
     /// <summary>Serves until the connection is gone.</summary>
     /// <exception cref="TransportException">The caller broke the protocol.</exception>
@@ -85,7 +73,7 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 
             int count = _receiver.Receive();
             if (count < 0) return;
-            if (count > 0 && !_options.Link.Cut) Volatile.Write(ref _heardNs, _clock.NowNs());
+            Hearing.Received(count);
         }
     }
 
@@ -94,19 +82,14 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
     {
         _requests.Dispose();
         _reply.Clear();
-        _heartbeatBuffer.Return();
+        Hearing.Dispose();
         _receiver.Dispose();
         Sender.Exclusively(_wire.Dispose);
     }
 
     byte* IFrameSink.Begin(in FrameHeader header)
     {
-        if (_options.Link.Cut || _hasHole)
-        {
-            _hasHole = true;
-            return null;
-        }
-
+        if (Hearing.IsLost()) return null;
         switch (header.Type)
         {
             case FrameType.Request:
@@ -117,8 +100,8 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
                 return _current.Buffer.Data + _current.ReceivedBytes;
             case FrameType.Cancel when header.PayloadBytes == 0:
                 return null;
-            case FrameType.Heartbeat when header.PayloadBytes <= MaxHeartbeatBytes && header.PayloadBytes == header.ChunkBytes && header.PayloadBytes % sizeof(ulong) == 0:
-                return _heartbeatBuffer.Data;
+            case FrameType.Heartbeat when Hearing.IsHeartbeat(in header):
+                return Hearing.BeginHeartbeat();
             case FrameType.Goodbye when header.PayloadBytes == 0:
                 return null;
             default:
@@ -128,9 +111,8 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
 
     void IFrameSink.End(in FrameHeader header)
     {
-        if (_options.Link.Cut || _hasHole)
+        if (Hearing.IsLost())
         {
-            _hasHole = true;
             _current = null;
         }
         else if (_current is { } request)
@@ -144,7 +126,7 @@ internal sealed unsafe class ServerConnection : IFrameSink, IDisposable
         }
         else if (header.Type == FrameType.Heartbeat)
         {
-            _heartbeat(new ReadOnlySpan<ulong>(_heartbeatBuffer.Data, header.ChunkBytes / sizeof(ulong)));
+            Hearing.EndHeartbeat(in header);
         }
     }
 

@@ -117,8 +117,8 @@ public sealed class TransportPeer : IDisposable
     internal void Judge(long stepNs)
     {
         PeerConnection? connection = _connection;
-        if (connection is { HasHole: true }) connection.Fail("the link was cut");
-        long silentMs = _silence.Observe(connection?.HeardNs ?? Volatile.Read(ref _heardNs), connection is { HasUnread: true }, stepNs) / Nanoseconds.PerMillisecond;
+        if (connection is { Hearing.HasHole: true }) connection.Fail("the link was cut");
+        long silentMs = _silence.Observe(connection?.Hearing.HeardNs ?? Volatile.Read(ref _heardNs), connection is { Hearing.HasUnread: true }, stepNs) / Nanoseconds.PerMillisecond;
         if (silentMs < (_wasAlive ? _options.SuspectMs : 3 * _options.ConnectTimeoutMs)) return;
         SetState(PeerState.Suspect, $"silent for {silentMs} ms");
         connection?.Fail("it was silent for too long");
@@ -188,7 +188,7 @@ public sealed class TransportPeer : IDisposable
         if (_disposed) connection.Fail("closed");
         connection.ReceiveUntilFailed();
         _connection = null;
-        Volatile.Write(ref _heardNs, connection.HeardNs);
+        Volatile.Write(ref _heardNs, connection.Hearing.HeardNs);
         if (!_disposed) SetState(connection.IsGoodbye ? PeerState.Closed : PeerState.Connecting, connection.FailureReason ?? "");
         connection.Dispose();
     }
