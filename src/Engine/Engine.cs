@@ -167,7 +167,7 @@ public sealed partial class Engine : IDisposable
             for (int i = 0; i < segments.Length; i++)
             {
                 (Sequence sequence, int rowCount, bool needsLogits) = segments[i];
-                if (sequence.PromptRemaining > 0)
+                if (!sequence.IsDecoding)
                     tally.PromptTokens += rowCount;
                 _logitRows[i] = _batch.Add(sequence.Pages, sequence.NextRows(rowCount), needsLogits ? LogitRows.Last : LogitRows.None);
             }

@@ -62,7 +62,7 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
         // Decode rows first: a token per running stream and step, however long the prompts that come in.
         foreach (Sequence sequence in _running)
         {
-            if (sequence.PromptRemaining > 0)
+            if (!sequence.IsDecoding)
                 continue;
             _segments[segmentCount++] = new StepSegment(sequence, 1, NeedsLogits: true);
             rowsLeft--;
@@ -70,7 +70,7 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
 
         foreach (Sequence sequence in _running)
         {
-            int remaining = sequence.PromptRemaining;
+            int remaining = sequence.PrefillRemaining;
             if (remaining == 0)
                 continue;
             if (rowsLeft == 0)

@@ -14,16 +14,15 @@ public sealed class Sequence : IDisposable
     private readonly Action<Sequence> _onCancelled;
     private FinishReason _outcome;
     private OperatingException? _failure;
-    private int _lastToken;
 
-    // Tokens before the first one that is decoded: the prompt, unless the sequence comes from elsewhere in the midst of decoding.
-    private int _prefillLength;
+    // Prompt, output and behind them drafts; the prompt alone until the sequence joins.
+    private int[] _tokens;
 
     internal Sequence(GenerationRequest request, Action<Sequence> onCancelled)
     {
         Request = request;
         _channel = new TokenChannel(request.ResumedCount);
-        _prefillLength = request.PromptIds.Length;
+        _tokens = request.PromptIds;
         _onCancelled = onCancelled;
     }
 
@@ -48,8 +47,26 @@ public sealed class Sequence : IDisposable
     /// <summary>Pages for the prompt and the longest completion.</summary>
     internal int PagesNeeded => KvPagePool.PagesFor(Request.TotalTokens);
 
-    /// <summary>Prompt tokens not computed yet; 0 while decoding.</summary>
-    internal int PromptRemaining => Math.Max(0, _prefillLength - Pages.Length);
+    /// <summary>Tokens of prompt and output so far.</summary>
+    internal ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, TokenCount);
+
+    /// <summary>Count of <see cref="Tokens"/>.</summary>
+    internal int TokenCount => Request.PromptTokens + _channel.WrittenCount;
+
+    /// <summary>The rows to compute are those of a decode step: of all its tokens only the last, a generated one, is not in the pages.</summary>
+    internal bool IsDecoding => Pages.Length == TokenCount - 1 && _channel.WrittenCount > 0;
+
+    /// <summary>Tokens to compute before the next one can be sampled, when it is not decoding: of the prompt, or, where pages were lost, of the output too.</summary>
+    internal int PrefillRemaining => IsDecoding ? 0 : TokenCount - Pages.Length;
+
+    /// <summary>Drafts behind the last token, written to <see cref="DraftSpace"/>; 0 without speculation.</summary>
+    internal int DraftCount { get; set; }
+
+    /// <summary>Where drafts go: behind the last token, as far as the completion may reach.</summary>
+    internal Span<int> DraftSpace => _tokens.AsSpan(TokenCount);
+
+    /// <summary>Rows it would like to have in a decode step: its last token and its drafts.</summary>
+    internal int DecodeRows => 1 + DraftCount;
 
     /// <summary>Tokens generated so far, resumed ones included.</summary>
     internal ReadOnlySpan<GeneratedToken> Output => _channel.Written;
@@ -79,28 +96,7 @@ public sealed class Sequence : IDisposable
     }
 
     /// <summary>Goes on with pages that hold its first tokens, at least as many as it needs.</summary>
-    internal void Adopt(KvPageTable pages)
-    {
-        Pages = pages;
-
-        // In the midst of decoding only the last token is missing: that is the row of a decode step, no prompt to compute.
-        if (Request.ResumedCount > 0 && pages.Length == Request.PromptIds.Length - 1)
-        {
-            _prefillLength = pages.Length;
-            _lastToken = Request.PromptIds[^1];
-        }
-    }
-
-    /// <summary>The first <paramref name="count"/> tokens, prompt and output.</summary>
-    internal int[] Tokens(int count)
-    {
-        var tokens = new int[count];
-        int given = Math.Min(count, Request.PromptIds.Length);
-        Request.PromptIds.AsSpan(0, given).CopyTo(tokens);
-        for (int i = given; i < count; i++)
-            tokens[i] = Output[i - Request.PromptTokens].Id;
-        return tokens;
-    }
+    internal void Adopt(KvPageTable pages) => Pages = pages;
 
     /// <summary>Joins the batch: takes its pages and makes room for its output.</summary>
     internal void Join(KvPagePool pool)
@@ -113,12 +109,13 @@ public sealed class Sequence : IDisposable
                 Pages.Add(pool.Take());
         }
 
+        _tokens = new int[Request.TotalTokens];
+        Request.PromptIds.CopyTo(_tokens, 0);
         _channel.Reserve(Request.MaxTokens, Math.Max(0, Request.Sampling.TopLogprobs), Request.PromptIds.AsSpan(Request.PromptTokens));
     }
 
-    /// <summary>The next <paramref name="count"/> tokens to compute: of the prompt, or the one generated last.</summary>
-    internal ReadOnlySpan<int> NextRows(int count) =>
-        PromptRemaining > 0 ? Request.PromptIds.AsSpan(Pages.Length, count) : new ReadOnlySpan<int>(in _lastToken);
+    /// <summary>The next <paramref name="count"/> tokens to compute: known ones, and drafts behind the last of them.</summary>
+    internal ReadOnlySpan<int> NextRows(int count) => _tokens.AsSpan(Pages.Length, count);
 
     /// <summary>Where the alternatives of the token to come go.</summary>
     internal Span<GeneratedToken> NextAlternatives => _channel.NextAlternatives;
@@ -132,9 +129,9 @@ public sealed class Sequence : IDisposable
             return false;
         }
 
-        _lastToken = token.Id;
+        _tokens[TokenCount] = token.Id;
         _channel.Write(token);
-        if (Output.Length == Request.MaxTokens)
+        if (_channel.WrittenCount == Request.MaxTokens)
             _outcome = FinishReason.Length;
         return true;
     }

@@ -16,7 +16,7 @@ public sealed unsafe class SequenceExport : IDisposable
     internal SequenceExport(Engine engine, Sequence sequence)
     {
         (_engine, _sequence, _pages) = (engine, sequence, sequence.Pages);
-        TokenIds = sequence.Tokens(_pages.Length);
+        TokenIds = sequence.Tokens[.._pages.Length].ToArray();
         PagesNeeded = sequence.PagesNeeded;
     }
 

@@ -29,7 +29,10 @@ internal sealed class TokenChannel(int resumedCount = 0) : IValueTaskSource<bool
     /// <summary>Why it ended; set once.</summary>
     public FinishReason End => (FinishReason)Volatile.Read(ref _end);
 
-    /// <summary>Tokens written so far. Producer only.</summary>
+    /// <summary>Count of tokens written so far, resumed ones included. Producer only.</summary>
+    public int WrittenCount => _written;
+
+    /// <summary>Tokens written so far, once there is room for them. Producer only.</summary>
     public ReadOnlySpan<GeneratedToken> Written => _tokens.AsSpan(0, _written);
 
     /// <summary>Alternatives of the token read last. Consumer only.</summary>
