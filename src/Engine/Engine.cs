@@ -80,7 +80,12 @@ public sealed partial class Engine : IDisposable
     public Sequence Submit(GenerationRequest request, Guid? parkedId = null)
     {
         // A copy: what was validated must be what runs, whatever the caller does with its arrays.
-        request = request with { PromptIds = [.. request.PromptIds], StopTokenIds = request.StopTokenIds.ToArray() };
+        request = request with
+        {
+            PromptIds = [.. request.PromptIds],
+            StopTokenIds = request.StopTokenIds.ToArray(),
+            Sampling = request.Sampling with { LogitBias = [.. request.Sampling.LogitBias] },
+        };
         request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, _pool.PageCount);
         var sequence = new Sequence(request, _onCancelled);
         lock (_gate)
@@ -209,10 +214,9 @@ public sealed partial class Engine : IDisposable
     private bool SampleAndEmit(Sequence sequence, ReadOnlySpan<float> logits)
     {
         SamplingParameters sampling = sequence.Request.Sampling;
-        long position = sequence.Request.PromptTokens + sequence.Output.Length;
         try
         {
-            int id = Sampler.Choose(logits, sequence.Output, sampling, position, _scratch);
+            int id = Sampler.Choose(sequence.NextChoice(logits), sampling, _scratch);
             float logprob = 0;
             if (sampling.TopLogprobs >= 0)
             {

@@ -1,48 +1,22 @@
+using Conclave.Engine.Grammars;
+
 namespace Conclave.Engine;
-
-/// <summary>How the next token is chosen. Values are validated by <see cref="Validate"/>.</summary>
-public sealed record SamplingParameters
-{
-    /// <summary>0 (greedy) to 2.</summary>
-    public float Temperature { get; init; } = 1;
-
-    /// <summary>Nucleus mass, above 0 to 1.</summary>
-    public float TopP { get; init; } = 1;
-
-    /// <summary>-2 to 2: subtracted once per earlier occurrence of the token in the output.</summary>
-    public float FrequencyPenalty { get; init; }
-
-    /// <summary>-2 to 2: subtracted once if the token occurs in the output.</summary>
-    public float PresencePenalty { get; init; }
-
-    /// <summary>Key of the counter-based generator; the same seed gives the same tokens.</summary>
-    public ulong Seed { get; init; }
-
-    /// <summary>Alternatives to report with each token, 0 to 20; -1 for no log probabilities at all.</summary>
-    public int TopLogprobs { get; init; } = -1;
-
-    /// <summary>Checks every range.</summary>
-    /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the field and its range.</exception>
-    public void Validate()
-    {
-        // Written as what must hold, so that NaN, which fails every comparison, is refused.
-        Require(Temperature is >= 0 and <= 2, "temperature", "[0, 2]");
-        Require(TopP is > 0 and <= 1, "top_p", "(0, 1]");
-        Require(FrequencyPenalty is >= -2 and <= 2, "frequency_penalty", "[-2, 2]");
-        Require(PresencePenalty is >= -2 and <= 2, "presence_penalty", "[-2, 2]");
-        Require(TopLogprobs is >= -1 and <= 20, "top_logprobs", "[0, 20]");
-    }
-
-    private static void Require(bool holds, string field, string range)
-    {
-        if (!holds)
-            throw new OperatingException(OperatingError.InvalidRequest, $"Invalid {field} value, the valid range of {field} is {range}");
-    }
-}
 
 /// <summary>One sequence to generate.</summary>
 public sealed record GenerationRequest
 {
+    /// <summary>Lowest <see cref="Priority"/>.</summary>
+    public const int MinPriority = -100;
+
+    /// <summary>Highest <see cref="Priority"/>.</summary>
+    public const int MaxPriority = 100;
+
+    /// <summary>Most characters of <see cref="FairnessKey"/> and <see cref="CacheScope"/>.</summary>
+    public const int MaxKeyLength = 512;
+
+    /// <summary>Most <see cref="StopTokenIds"/>.</summary>
+    public const int MaxStopTokens = 256;
+
     /// <summary>The prompt's token ids, at least one, and behind them those of <see cref="ResumedCount"/>.</summary>
     public required int[] PromptIds { get; init; }
 
@@ -55,11 +29,32 @@ public sealed record GenerationRequest
     /// <summary>Most tokens to generate, at least 1, resumed ones included; prompt and this must fit the context.</summary>
     public required int MaxTokens { get; init; }
 
-    /// <summary>Tokens that end the sequence; they are not reported. Empty: none does.</summary>
+    /// <summary>Tokens generated before one of <see cref="StopTokenIds"/> can be, resumed ones included: 0 to <see cref="MaxTokens"/>. Where <see cref="Grammar"/> allows nothing else it goes first.</summary>
+    public int MinTokens { get; init; }
+
+    /// <summary>Tokens that end the sequence; they are not reported. At most <see cref="MaxStopTokens"/>. Empty: none does.</summary>
     public required IReadOnlyList<int> StopTokenIds { get; init; }
+
+    /// <summary>None of <see cref="StopTokenIds"/> ends the sequence; generated, they are tokens like any other. A caller that wants its own to end it all the same leaves the model's out of the list instead.</summary>
+    public bool IgnoreEos { get; init; }
 
     /// <summary>How tokens are chosen.</summary>
     public SamplingParameters Sampling { get; init; } = new();
+
+    /// <summary>What the output must be; null: anything.</summary>
+    public GrammarSpec? Grammar { get; init; }
+
+    /// <summary>Higher goes first; <see cref="MinPriority"/> to <see cref="MaxPriority"/>.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>Requests of equal priority are served in turn between these: the API key or user behind the request. At most <see cref="MaxKeyLength"/> characters.</summary>
+    public string FairnessKey { get; init; } = "";
+
+    /// <summary>Only requests of the same scope share cached prefixes; empty: the scope of all that ask for none. At most <see cref="MaxKeyLength"/> characters.</summary>
+    public string CacheScope { get; init; } = "";
+
+    /// <summary>Time from arrival at the engine after which the sequence is given up; above zero; null: never.</summary>
+    public TimeSpan? Deadline { get; init; }
 
     /// <summary>Tokens of the prompt itself.</summary>
     internal int PromptTokens => PromptIds.Length - ResumedCount;
@@ -83,6 +78,8 @@ public sealed record GenerationRequest
             throw new OperatingException(OperatingError.InvalidRequest, $"Invalid max_tokens value, the valid range of max_tokens is [1, {contextLength}]");
 
         CheckContext(PromptTokens, MaxTokens, contextLength);
+        ValidateService();
+        ValidateIds(vocabularySize);
         long total = TotalTokens;
 
         if (KvPagePool.PagesFor(total) > pageCount)
@@ -90,12 +87,6 @@ public sealed record GenerationRequest
             throw new OperatingException(
                 OperatingError.ContextTooLong,
                 $"This server's KV memory holds {(long)pageCount * Model.KvLayout.PageTokens} tokens. However, you requested {total} tokens ({PromptTokens} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion, or start the server with a larger --kv-memory.");
-        }
-
-        for (int i = 0; i < PromptIds.Length; i++)
-        {
-            if ((uint)PromptIds[i] >= (uint)vocabularySize)
-                throw new OperatingException(OperatingError.InvalidRequest, $"Token {i} of the prompt is {PromptIds[i]}, outside the vocabulary of {vocabularySize}.");
         }
     }
 
@@ -109,6 +100,34 @@ public sealed record GenerationRequest
             throw new OperatingException(
                 OperatingError.ContextTooLong,
                 $"This model's maximum context length is {contextLength} tokens. However, you requested {total} tokens ({promptTokens} in the messages, {maxTokens} in the completion). Please reduce the length of the messages or completion.");
+        }
+    }
+
+    private void ValidateService()
+    {
+        SamplingParameters.Require(MinTokens >= 0 && MinTokens <= MaxTokens, "min_tokens", $"[0, {MaxTokens}] (max_tokens)");
+        SamplingParameters.Require(Priority is >= MinPriority and <= MaxPriority, "priority", $"[{MinPriority}, {MaxPriority}]");
+        SamplingParameters.Require(FairnessKey.Length <= MaxKeyLength, "user", $"at most {MaxKeyLength} characters");
+        SamplingParameters.Require(CacheScope.Length <= MaxKeyLength, "user_id", $"at most {MaxKeyLength} characters");
+        SamplingParameters.Require(Deadline is null || Deadline > TimeSpan.Zero, "timeout", "above 0");
+        if (Grammar is not null && IgnoreEos)
+            throw new OperatingException(OperatingError.InvalidRequest, "ignore_eos: text of a grammar has an end, which cannot be ignored; leave out one of the two");
+    }
+
+    private void ValidateIds(int vocabularySize)
+    {
+        for (int i = 0; i < PromptIds.Length; i++)
+        {
+            if ((uint)PromptIds[i] >= (uint)vocabularySize)
+                throw new OperatingException(OperatingError.InvalidRequest, $"Token {i} of the prompt is {PromptIds[i]}, outside the vocabulary of {vocabularySize}.");
+        }
+
+        if (StopTokenIds.Count > MaxStopTokens)
+            throw new OperatingException(OperatingError.InvalidRequest, $"stop_token_ids: {StopTokenIds.Count} tokens are too many; at most {MaxStopTokens} are allowed");
+        foreach (TokenBias bias in Sampling.LogitBias)
+        {
+            if ((uint)bias.TokenId >= (uint)vocabularySize)
+                throw new OperatingException(OperatingError.InvalidRequest, $"logit_bias: token {bias.TokenId} is outside the vocabulary of {vocabularySize}");
         }
     }
 }

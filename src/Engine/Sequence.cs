@@ -1,3 +1,4 @@
+using Conclave.Engine.Sampling;
 using Conclave.Model;
 
 namespace Conclave.Engine;
@@ -120,10 +121,23 @@ public sealed class Sequence : IDisposable
     /// <summary>Where the alternatives of the token to come go.</summary>
     internal Span<GeneratedToken> NextAlternatives => _channel.NextAlternatives;
 
+    /// <summary>What the token to come depends on, apart from the sampling parameters.</summary>
+    /// <param name="logits">After the last of its tokens <c>[vocabulary]</c>.</param>
+    /// <param name="allowed">Tokens that its grammar allows, one bit each; empty: all.</param>
+    internal SamplingInput NextChoice(ReadOnlySpan<float> logits, ReadOnlySpan<uint> allowed = default) => new()
+    {
+        Logits = logits,
+        Prompt = Request.PromptIds.AsSpan(0, Request.PromptTokens),
+        Output = Output,
+        Allowed = allowed,
+        Barred = Output.Length < Request.MinTokens && !Request.IgnoreEos ? (int[])Request.StopTokenIds : default,
+        Position = Request.PromptTokens + Output.Length,
+    };
+
     /// <summary>Hands a generated token to the consumer, or decides that it was the end. True if it was handed over.</summary>
     internal bool Emit(GeneratedToken token)
     {
-        if (((int[])Request.StopTokenIds).AsSpan().Contains(token.Id))
+        if (!Request.IgnoreEos && ((int[])Request.StopTokenIds).AsSpan().Contains(token.Id))
         {
             _outcome = FinishReason.Stop;
             return false;

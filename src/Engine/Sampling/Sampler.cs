@@ -33,23 +33,20 @@ public sealed class SamplerScratch
 public static class Sampler
 {
     /// <summary>
-    /// The token to emit: penalties, then temperature (0 takes the best logit, ties the lowest id), then nucleus, then a draw keyed by
-    /// <see cref="SamplingParameters.Seed"/> and <paramref name="position"/>.
+    /// The token to emit. Everything is done in the order of vLLM's sampler (<c>vllm/v1/sample/sampler.py</c>), which for what both have is Hugging Face's: mask, end tokens
+    /// before their time, logit bias, repetition, frequency and presence penalty, temperature (0 takes the best logit, ties the lowest id), min-p, top-k, top-p over
+    /// what these left, and a draw keyed by <see cref="SamplingParameters.Seed"/> and <see cref="SamplingInput.Position"/>.
     /// </summary>
-    /// <param name="logits"><c>[vocabulary]</c>; negative infinity masks a token.</param>
-    /// <param name="output">Tokens generated so far: what the penalties look at.</param>
+    /// <param name="input">What the choice depends on.</param>
     /// <param name="parameters">Validated parameters.</param>
-    /// <param name="position">Position of the token to come, prompt included.</param>
     /// <param name="scratch">Working memory for this vocabulary.</param>
     /// <exception cref="OperatingException">With <see cref="OperatingError.Internal"/>: a logit is NaN or positive infinity, or all are masked.</exception>
-    public static int Choose(
-        ReadOnlySpan<float> logits, ReadOnlySpan<GeneratedToken> output, SamplingParameters parameters, long position, SamplerScratch scratch)
+    public static int Choose(in SamplingInput input, SamplingParameters parameters, SamplerScratch scratch)
     {
         Span<float> weights = scratch.Weights;
-        logits.CopyTo(weights);
-        weights[logits.Length..].Fill(float.NegativeInfinity);
-        if (parameters.FrequencyPenalty != 0 || parameters.PresencePenalty != 0)
-            Penalize(weights, output, parameters, scratch.Occurrences);
+        input.Logits.CopyTo(weights);
+        weights[input.Logits.Length..].Fill(float.NegativeInfinity);
+        LogitEdits.Apply(weights, input, parameters, scratch.Occurrences);
 
         float max = Max(weights);
         if (!float.IsFinite(max))
@@ -61,22 +58,7 @@ public static class Sampler
         double mass = Sum(weights);
         if (parameters.TopP < 1)
             mass = Nucleus.Keep(weights, mass * parameters.TopP, scratch.Buckets);
-        return Draw(weights, mass * Philox.Uniform(parameters.Seed, position));
-    }
-
-    /// <summary>Subtracts <c>occurrences * frequency + presence</c> from the logit of every token that occurs in the output.</summary>
-    private static void Penalize(Span<float> logits, ReadOnlySpan<GeneratedToken> output, SamplingParameters parameters, Span<int> occurrences)
-    {
-        foreach (GeneratedToken token in output)
-            occurrences[token.Id]++;
-        foreach (GeneratedToken token in output)
-        {
-            int count = occurrences[token.Id];
-            if (count == 0)
-                continue;
-            logits[token.Id] -= (count * parameters.FrequencyPenalty) + parameters.PresencePenalty;
-            occurrences[token.Id] = 0;
-        }
+        return Draw(weights, mass * Philox.Uniform(parameters.Seed, input.Position));
     }
 
     /// <summary>The largest of <paramref name="values"/>, whose length is whole vectors.</summary>

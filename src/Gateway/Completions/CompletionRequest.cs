@@ -1,4 +1,5 @@
 using Conclave.Engine;
+using Conclave.Engine.Grammars;
 using Conclave.Model.Chat;
 
 namespace Conclave.Gateway.Completions;
@@ -18,8 +19,26 @@ public sealed record CompletionRequest
     /// <summary>Texts that end the output and are not returned.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 
+    /// <summary>Tokens before one of <see cref="StopTokenIds"/> can come.</summary>
+    public int MinTokens { get; init; }
+
     /// <summary>How tokens are chosen.</summary>
     public required SamplingParameters Sampling { get; init; }
+
+    /// <summary>What the output must be; null: anything.</summary>
+    public GrammarSpec? Grammar { get; init; }
+
+    /// <summary>Higher goes first.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>Who asks: requests are served in turn between these.</summary>
+    public string FairnessKey { get; init; } = "";
+
+    /// <summary>Only requests of the same scope share cached prefixes.</summary>
+    public string CacheScope { get; init; } = "";
+
+    /// <summary>Time after which the completion is given up; null: never.</summary>
+    public TimeSpan? Deadline { get; init; }
 
     /// <summary>How the output is taken apart; null: it is plain text.</summary>
     public ChatReading? Chat { get; init; }

@@ -44,6 +44,18 @@ public sealed class CompletionRunner(SequenceRunner sequences, ServedModel model
         FrequencyPenalty = request.Sampling.FrequencyPenalty,
         PresencePenalty = request.Sampling.PresencePenalty,
         Seed = request.Sampling.Seed,
+        TopK = request.Sampling.TopK,
+        MinP = request.Sampling.MinP,
+        RepetitionPenalty = request.Sampling.RepetitionPenalty,
+        LogitBiasIds = [.. request.Sampling.LogitBias.Select(bias => bias.TokenId)],
+        LogitBiases = [.. request.Sampling.LogitBias.Select(bias => bias.Bias)],
+        MinTokens = request.MinTokens,
+        GrammarText = request.Grammar?.Text,
+        GrammarKind = (int)(request.Grammar?.Kind ?? default),
+        Priority = request.Priority,
+        FairnessKey = request.FairnessKey,
+        CacheScope = request.CacheScope,
+        Deadline = request.Deadline,
         TopLogprobs = request.Sampling.TopLogprobs,
     };
 

@@ -1,4 +1,5 @@
 using Conclave.Engine;
+using Conclave.Engine.Grammars;
 using Orleans;
 using Orleans.Concurrency;
 
@@ -67,17 +68,67 @@ public sealed record GenerateCommand
     /// </summary>
     [Id(10)] public int ResumedCount { get; init; }
 
+    /// <summary>Only the so many most probable tokens are drawn; 0: all.</summary>
+    [Id(11)] public int TopK { get; init; }
+
+    /// <summary>0 to 1: tokens less probable than this times the most probable one are not drawn.</summary>
+    [Id(12)] public float MinP { get; init; }
+
+    /// <summary>0.01 to 100; 1: none.</summary>
+    [Id(13)] public float RepetitionPenalty { get; init; } = 1;
+
+    /// <summary>Tokens whose logits are changed; by <see cref="LogitBiases"/>.</summary>
+    [Id(14)] public int[] LogitBiasIds { get; init; } = [];
+
+    /// <summary>-100 to 100 for each of <see cref="LogitBiasIds"/>.</summary>
+    [Id(15)] public float[] LogitBiases { get; init; } = [];
+
+    /// <summary>Tokens before a stop token can come.</summary>
+    [Id(16)] public int MinTokens { get; init; }
+
+    /// <summary>Stop tokens do not end the sequence.</summary>
+    [Id(17)] public bool IgnoreEos { get; init; }
+
+    /// <summary><see cref="GrammarSpec.Text"/>; null: no grammar.</summary>
+    [Id(18)] public string? GrammarText { get; init; }
+
+    /// <summary><see cref="GrammarSpec.Kind"/> as a number.</summary>
+    [Id(19)] public int GrammarKind { get; init; }
+
+    /// <summary>-100 to 100; higher goes first.</summary>
+    [Id(20)] public int Priority { get; init; }
+
+    /// <summary>Who asks: requests are served in turn between these.</summary>
+    [Id(21)] public string FairnessKey { get; init; } = "";
+
+    /// <summary>Only requests of the same scope share cached prefixes.</summary>
+    [Id(22)] public string CacheScope { get; init; } = "";
+
+    /// <summary>Time that is left for the sequence when the rank gets it; null: no end.</summary>
+    [Id(23)] public TimeSpan? Deadline { get; init; }
+
     /// <summary>The same as the engine takes it.</summary>
     public GenerationRequest ToRequest() => new()
     {
         PromptIds = PromptIds,
         ResumedCount = ResumedCount,
         MaxTokens = MaxTokens,
+        MinTokens = MinTokens,
         StopTokenIds = StopTokenIds,
+        IgnoreEos = IgnoreEos,
+        Grammar = GrammarText is null ? null : new GrammarSpec((GrammarKind)GrammarKind, GrammarText),
+        Priority = Priority,
+        FairnessKey = FairnessKey,
+        CacheScope = CacheScope,
+        Deadline = Deadline,
         Sampling = new SamplingParameters
         {
             Temperature = Temperature,
             TopP = TopP,
+            TopK = TopK,
+            MinP = MinP,
+            RepetitionPenalty = RepetitionPenalty,
+            LogitBias = [.. LogitBiasIds.Zip(LogitBiases, (id, bias) => new TokenBias(id, bias))],
             FrequencyPenalty = FrequencyPenalty,
             PresencePenalty = PresencePenalty,
             Seed = Seed,

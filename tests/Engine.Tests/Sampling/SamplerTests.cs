@@ -52,7 +52,7 @@ public sealed class SamplerTests
         var sampling = new SamplingParameters { Temperature = temperature, TopP = topP, Seed = 77 };
         var scratch = new SamplerScratch(logits.Length);
         for (int i = 0; i < Draws; i++)
-            counts[Sampler.Choose(logits, default, sampling, i, scratch)]++;
+            counts[Sampler.Choose(new SamplingInput { Logits = logits, Position = i }, sampling, scratch)]++;
 
         for (int id = 0; id < logits.Length; id++)
         {
@@ -89,11 +89,11 @@ public sealed class SamplerTests
         float[] logits = RandomLogits(seed: 1, count: 500, spread: 2);
         var sampling = new SamplingParameters { TopP = 0.9f, PresencePenalty = 0.3f, Seed = 123 };
         GeneratedToken[] output = [new(3, 0), new(4, 0)];
-        int[] first = [.. Enumerable.Range(0, 50).Select(position => Sampler.Choose(logits, output, sampling, position, scratch))];
-        int[] backwards = [.. Enumerable.Range(0, 50).Reverse().Select(position => Sampler.Choose(logits, output, sampling, position, new SamplerScratch(500)))];
+        int[] first = [.. Enumerable.Range(0, 50).Select(position => Sampler.Choose(new SamplingInput { Logits = logits, Output = output, Position = position }, sampling, scratch))];
+        int[] backwards = [.. Enumerable.Range(0, 50).Reverse().Select(position => Sampler.Choose(new SamplingInput { Logits = logits, Output = output, Position = position }, sampling, new SamplerScratch(500)))];
         Assert.Equal(first, backwards.Reverse());
         Assert.True(first.Distinct().Count() > 10);
-        Assert.NotEqual(first, Enumerable.Range(0, 50).Select(position => Sampler.Choose(logits, output, sampling with { Seed = 124 }, position, scratch)));
+        Assert.NotEqual(first, Enumerable.Range(0, 50).Select(position => Sampler.Choose(new SamplingInput { Logits = logits, Output = output, Position = position }, sampling with { Seed = 124 }, scratch)));
     }
 
     [Fact]
@@ -134,7 +134,7 @@ public sealed class SamplerTests
     }
 
     private static int Choose(float[] logits, SamplingParameters sampling, GeneratedToken[]? output = null, long position = 0) =>
-        Sampler.Choose(logits, output, sampling, position, new SamplerScratch(logits.Length));
+        Sampler.Choose(new SamplingInput { Logits = logits, Output = output, Position = position }, sampling, new SamplerScratch(logits.Length));
 
     private static double[] ReferenceDistribution(float[] logits, float temperature, float topP)
     {
