@@ -27,6 +27,18 @@ public sealed record KvLayout(int LayerCount, int LatentWidth, int IndexKeyWidth
 
     /// <summary>Floats from the page's start to the indexer keys of <paramref name="layer"/>.</summary>
     public int IndexKeyOffset(int layer) => (LayerCount * PageTokens * LatentWidth) + (layer * PageTokens * IndexKeyWidth);
+
+    /// <summary>Sets latents and indexer keys of one layer at positions <paramref name="start"/>... to zeros.</summary>
+    internal unsafe void Clear(KvPageTable pages, int layer, int start, int count)
+    {
+        for (var position = start; position < start + count; position++)
+        {
+            var page = pages.Page(position / PageTokens);
+            var slot = position % PageTokens;
+            new Span<float>(page + LatentOffset(layer) + (slot * LatentWidth), LatentWidth).Clear();
+            new Span<float>(page + IndexKeyOffset(layer) + (slot * IndexKeyWidth), IndexKeyWidth).Clear();
+        }
+    }
 }
 
 /// <summary>

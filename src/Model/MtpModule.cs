@@ -16,12 +16,13 @@ public sealed unsafe class MtpModule : IDisposable
     private readonly float* _embeddingNorm;
     private readonly float* _hiddenNorm;
     private readonly Weight _projection;
+    private readonly int _layerIndex;
     private readonly DecoderLayer _layer;
     private readonly float* _headNorm;
     private readonly Weight _head;
     private readonly float* _joined;
     private readonly Action<Pass> _combine;
-    private float* _hidden;
+    private RowSet _hidden;
 
     /// <summary>Binds <c>model.layers.{LayerCount + index}.*</c> of the model's checkpoint except its routed experts.</summary>
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
@@ -31,7 +32,7 @@ public sealed unsafe class MtpModule : IDisposable
         var c = model.Config;
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)c.NextTokenPredictLayers, nameof(index));
         _model = model;
-        var layer = c.LayerCount + index;
+        var layer = _layerIndex = c.LayerCount + index;
         var prefix = $"model.layers.{layer}.";
         var checkpoint = model.Checkpoint;
         _embedding = Weight.Bind(checkpoint, prefix + "embed_tokens.weight", c.VocabularySize, c.HiddenSize);
@@ -59,21 +60,41 @@ public sealed unsafe class MtpModule : IDisposable
         if (batch.RowCount == 0)
             return;
         fixed (float* states = hidden)
-        {
-            _hidden = states;
-            _model.Forward(batch, _embedding, _combine, _layer, _headNorm, _head);
-        }
+            Forward(batch, new RowSet(states, _model.Config.HiddenSize));
     }
+
+    /// <summary>
+    /// As the other overload, with the hidden states that <paramref name="source"/> holds: of the main model's step, or of this module's own pass before, of which
+    /// <paramref name="batch"/> itself may be the batch (a second token is predicted from the module's own state, as if it were the main model's).
+    /// </summary>
+    /// <param name="batch">The rows, added with the row of <paramref name="source"/> that each goes on from.</param>
+    /// <param name="source">Holds the states of its last pass.</param>
+    public void Forward(StepBatch batch, StepBatch source)
+    {
+        if (batch.RowCount > 0)
+            Forward(batch, new RowSet(source.HiddenData, _model.Config.HiddenSize, batch.SourceRows));
+    }
+
+    /// <summary>
+    /// Passes over positions whose hidden states nobody has: their latents become zeros, which later rows can attend to without harm. Predictions suffer a little.
+    /// </summary>
+    public void Skip(KvPageTable pages, int start, int count) => _model.KvLayout.Clear(pages, _layerIndex, start, count);
 
     /// <inheritdoc/>
     public void Dispose() => _arena.Dispose();
+
+    private void Forward(StepBatch batch, RowSet hidden)
+    {
+        _hidden = hidden;
+        _model.Forward(batch, _embedding, _combine, _layer, _headNorm, _head);
+    }
 
     /// <summary>The embedding's half first, then the hidden state's, as the checkpoints' <c>eh_proj</c> has them.</summary>
     private void Combine(Pass pass)
     {
         var width = _model.Config.HiddenSize;
         pass.RmsNorm(new RowSet(pass.Normed, width), _embeddingNorm, new RowSet(_joined, 2L * width), pass.Rows, width);
-        pass.RmsNorm(new RowSet(_hidden, width), _hiddenNorm, new RowSet(_joined + width, 2L * width), pass.Rows, width);
+        pass.RmsNorm(_hidden, _hiddenNorm, new RowSet(_joined + width, 2L * width), pass.Rows, width);
         pass.Compute.Linear(_projection, new RowSet(_joined, 2L * width), new RowSet(pass.Hidden, width), pass.Rows);
     }
 }

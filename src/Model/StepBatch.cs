@@ -43,9 +43,10 @@ public sealed unsafe class StepBatch : IDisposable
         _rowSegment = new int[maxRows];
         Tokens = _arena.Ints(maxRows);
         Positions = _arena.Ints(maxRows);
+        SourceRows = _arena.Ints(maxRows);
         LogitRowIndex = _arena.Ints(maxLogitRows);
         _logits = _arena.Floats((long)maxLogitRows * config.VocabularySize);
-        _hidden = _arena.Floats((long)maxLogitRows * config.HiddenSize);
+        _hidden = _arena.Floats((long)maxRows * config.HiddenSize);
     }
 
     /// <summary>Rows added so far.</summary>
@@ -60,13 +61,16 @@ public sealed unsafe class StepBatch : IDisposable
     /// <summary>Position of each row.</summary>
     internal int* Positions { get; }
 
+    /// <summary>The row of another batch whose hidden state each row goes on from; the MTP module's.</summary>
+    internal int* SourceRows { get; }
+
     /// <summary>Row of each logit row.</summary>
     internal int* LogitRowIndex { get; }
 
     /// <summary>Logits <c>[LogitRowCount, VocabularySize]</c>.</summary>
     internal float* LogitData => _logits;
 
-    /// <summary>Hidden states <c>[LogitRowCount, HiddenSize]</c>.</summary>
+    /// <summary>Hidden states behind the final norm <c>[RowCount, HiddenSize]</c>. Clearing the batch leaves them.</summary>
     internal float* HiddenData => _hidden;
 
     /// <summary>Empties the batch.</summary>
@@ -87,9 +91,10 @@ public sealed unsafe class StepBatch : IDisposable
 
     /// <summary>
     /// As the other overload, at positions <paramref name="start"/>...: for the MTP module, whose rows belong to positions that the main model has
-    /// already passed. <see cref="Transformer.Forward"/> needs <paramref name="start"/> to be <c>pages.Length</c>.
+    /// already passed, with hidden states of rows <paramref name="sourceRow"/>... of another batch. <see cref="Transformer.Forward"/> needs
+    /// <paramref name="start"/> to be <c>pages.Length</c>.
     /// </summary>
-    public int Add(KvPageTable pages, int start, ReadOnlySpan<int> tokens, LogitRows logits)
+    public int Add(KvPageTable pages, int start, ReadOnlySpan<int> tokens, LogitRows logits, int sourceRow = 0)
     {
         var wanted = logits switch { LogitRows.None => 0, LogitRows.Last => 1, _ => tokens.Length };
         Check(pages, start, tokens, wanted);
@@ -99,6 +104,7 @@ public sealed unsafe class StepBatch : IDisposable
             var row = RowCount++;
             Tokens[row] = tokens[i];
             Positions[row] = start + i;
+            SourceRows[row] = sourceRow + i;
             _rowSegment[row] = _segmentCount;
             if (i >= tokens.Length - wanted)
                 LogitRowIndex[LogitRowCount++] = row;
@@ -116,12 +122,15 @@ public sealed unsafe class StepBatch : IDisposable
         return new(_logits + ((long)index * _config.VocabularySize), _config.VocabularySize);
     }
 
-    /// <summary>The hidden state after <c>model.norm</c> <c>[HiddenSize]</c> of logit row <paramref name="index"/>: what the MTP module takes.</summary>
-    public ReadOnlySpan<float> Hidden(int index)
+    /// <summary>The row that logit row <paramref name="index"/> is.</summary>
+    public int RowOfLogits(int index)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)LogitRowCount, nameof(index));
-        return new(_hidden + ((long)index * _config.HiddenSize), _config.HiddenSize);
+        return LogitRowIndex[index];
     }
+
+    /// <summary>The hidden state after <c>model.norm</c> <c>[HiddenSize]</c> of logit row <paramref name="index"/>: what the MTP module takes.</summary>
+    public ReadOnlySpan<float> Hidden(int index) => new(_hidden + ((long)RowOfLogits(index) * _config.HiddenSize), _config.HiddenSize);
 
     /// <inheritdoc/>
     public void Dispose() => _arena.Dispose();

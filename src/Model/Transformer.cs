@@ -168,15 +168,13 @@ public sealed unsafe class Transformer : IDisposable
             _compute.Kernels.Widen(embedding, _pass.Batch.Tokens[row], 1, destination.Row(row));
     }
 
-    /// <summary>Final norm and head, for rows that asked for logits only.</summary>
+    /// <summary>Final norm of all rows, since an MTP module goes on from each; the head for those that asked for logits only.</summary>
     private void Head(float* norm, in Weight head)
     {
         var batch = _pass.Batch;
-        var wanted = batch.LogitRowCount;
-        if (wanted == 0)
-            return;
-        var hidden = new RowSet(batch.HiddenData, Config.HiddenSize);
-        _pass.RmsNorm(new RowSet(_pass.Hidden, Config.HiddenSize, batch.LogitRowIndex), norm, hidden, wanted, Config.HiddenSize);
-        _compute.Linear(head, hidden, new RowSet(batch.LogitData, Config.VocabularySize), wanted);
+        var width = Config.HiddenSize;
+        _pass.RmsNorm(new RowSet(_pass.Hidden, width), norm, new RowSet(batch.HiddenData, width), batch.RowCount, width);
+        if (batch.LogitRowCount > 0)
+            _compute.Linear(head, new RowSet(batch.HiddenData, width, batch.LogitRowIndex), new RowSet(batch.LogitData, Config.VocabularySize), batch.LogitRowCount);
     }
 }
