@@ -4,8 +4,8 @@ using Conclave.Model;
 namespace Conclave.Engine;
 
 /// <summary>
-/// Native memory cut into KV pages, and the list of those that are free. The memory is reserved at once and committed by the operating
-/// system page by page as it is first written; pages given back are handed out first, so that little is ever touched. Not thread-safe.
+/// Native memory cut into KV pages, how many hold each of them, and the list of those that nobody holds. The memory is reserved at once and committed by
+/// the operating system page by page as it is first written; pages given back are handed out first, so that little is ever touched. Not thread-safe.
 /// </summary>
 public sealed unsafe class KvPagePool : IDisposable
 {
@@ -13,7 +13,7 @@ public sealed unsafe class KvPagePool : IDisposable
 
     private readonly nuint _pageSizeBytes;
     private readonly int[] _free;
-    private readonly bool[] _isHeld;
+    private readonly int[] _holders;
     private byte* _memory;
 
     /// <summary>Reserves as many pages of <paramref name="layout"/> as <paramref name="memorySizeBytes"/> holds.</summary>
@@ -39,7 +39,7 @@ public sealed unsafe class KvPagePool : IDisposable
             throw new OutOfMemoryException($"The operating system refuses {memorySizeBytes} bytes of KV memory; use a smaller --kv-memory.", inner);
         }
 
-        _isHeld = new bool[pageCount];
+        _holders = new int[pageCount];
         _free = new int[pageCount];
         for (int i = 0; i < pageCount; i++)
             _free[i] = pageCount - 1 - i;
@@ -65,22 +65,45 @@ public sealed unsafe class KvPagePool : IDisposable
         if (FreeCount == 0)
             throw new InvalidOperationException("No KV page is free.");
         int index = _free[--FreeCount];
-        _isHeld[index] = true;
-        return (nint)(_memory + ((nuint)index * _pageSizeBytes));
+        _holders[index] = 1;
+        return PageAt(index);
     }
 
-    /// <summary>Gives <paramref name="page"/> back.</summary>
-    /// <exception cref="InvalidOperationException">The page is not of this pool, or was given back already.</exception>
+    /// <summary>Adds a holder to page <paramref name="index"/>, which somebody holds.</summary>
+    /// <exception cref="InvalidOperationException">Nobody holds it.</exception>
+    public void Share(int index)
+    {
+        if (_holders[index] == 0)
+            throw new InvalidOperationException($"KV page {index} is free and cannot be shared.");
+        _holders[index]++;
+    }
+
+    /// <summary>Takes one holder off <paramref name="page"/>; without any it is free.</summary>
+    /// <exception cref="InvalidOperationException">The page is not of this pool, or has no holder.</exception>
     public void Return(nint page)
+    {
+        int index = IndexOf(page);
+        if (_holders[index] == 0)
+            throw new InvalidOperationException($"KV page {index} came back twice.");
+        if (--_holders[index] == 0)
+            _free[FreeCount++] = index;
+    }
+
+    /// <summary>How many hold page <paramref name="index"/>; 0 for a free one.</summary>
+    public int Holders(int index) => _holders[index];
+
+    /// <summary>Start of page <paramref name="index"/>.</summary>
+    public nint PageAt(int index) => (nint)(_memory + ((nuint)index * _pageSizeBytes));
+
+    /// <summary>The index of <paramref name="page"/>, below <see cref="PageCount"/>.</summary>
+    /// <exception cref="InvalidOperationException">It is not of this pool.</exception>
+    public int IndexOf(nint page)
     {
         nuint offset = (nuint)(page - (nint)_memory);
         nuint index = offset / _pageSizeBytes;
         if (page < (nint)_memory || index >= (nuint)PageCount || offset % _pageSizeBytes != 0)
             throw new InvalidOperationException("A KV page came back that is not of this pool.");
-        if (!_isHeld[index])
-            throw new InvalidOperationException($"KV page {index} came back twice.");
-        _isHeld[index] = false;
-        _free[FreeCount++] = (int)index;
+        return (int)index;
     }
 
     /// <summary>Gives every page of <paramref name="pages"/> back and empties the table.</summary>

@@ -65,6 +65,13 @@ public sealed unsafe class KvPageTable(int maxPages)
     /// <summary>Appends a page that the pool handed out.</summary>
     public void Add(nint page) => _pages[PageCount++] = page;
 
+    /// <summary>Puts <paramref name="page"/>, which holds the same latents, in the place of page <paramref name="index"/>.</summary>
+    public void Replace(int index, nint page)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)PageCount, nameof(index));
+        _pages[index] = page;
+    }
+
     /// <summary>Forgets all pages (after the pool has taken them back) and every token.</summary>
     public void Clear()
     {

@@ -1,0 +1,225 @@
+using Conclave.Model;
+
+namespace Conclave.Engine.Pages;
+
+/// <summary>
+/// The KV memory of an engine: a pool of pages, and an index of those whose content is known, so that sequences that begin alike share them. A page is free, or held
+/// by sequences, or cached (nobody uses it but it can be found), or both held and findable. Cached pages are evicted when others need the room: those unused for longest
+/// first, and a page never before those that continue it. A full page is never written again, so sharing needs no locks and changes no bit. Deterministic: the same
+/// calls give the same result. Not thread-safe: the engine's gate guards it.
+/// </summary>
+public sealed unsafe class KvMemory : IDisposable
+{
+    private readonly KvLayout _layout;
+    private readonly int _pageTokens;
+    private readonly KvPagePool _pool;
+    private readonly PrefixIndex _index;
+
+    // Findable pages that nobody uses. A sequence that uses a page uses all pages before it, and gives them back last to first: so whatever continues a page stands before it.
+    private readonly PageList _unused;
+    private readonly int[] _path;
+
+    /// <summary>Reserves as many pages of <paramref name="layout"/> as <paramref name="memorySizeBytes"/> holds.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not even one page fits.</exception>
+    /// <exception cref="OutOfMemoryException">The operating system refuses that much.</exception>
+    public KvMemory(KvLayout layout, long memorySizeBytes)
+    {
+        _layout = layout;
+        _pageTokens = KvLayout.PageTokens;
+        _pool = new KvPagePool(layout, memorySizeBytes);
+        _index = new PrefixIndex(_pool.PageCount, _pageTokens);
+        _unused = new PageList(_pool.PageCount);
+        _path = new int[_pool.PageCount];
+    }
+
+    /// <summary>Pages in all.</summary>
+    public int PageCount => _pool.PageCount;
+
+    /// <summary>Pages that sequences hold.</summary>
+    public int HeldCount => _pool.HeldCount - _unused.Count;
+
+    /// <summary>Findable pages that nobody uses.</summary>
+    public int CachedCount => _unused.Count;
+
+    /// <summary>Pages that can be had: free ones, and cached ones that would be evicted.</summary>
+    public int AvailableCount => _pool.FreeCount + _unused.Count;
+
+    /// <summary>Pages that sequences found since the start, instead of computing them.</summary>
+    public long HitCount { get; private set; }
+
+    /// <summary>Full pages that sequences had to compute since the start, because they were not found.</summary>
+    public long MissCount { get; private set; }
+
+    /// <summary>Cached pages dropped for others since the start.</summary>
+    public long EvictionCount { get; private set; }
+
+    /// <summary>Pages that <paramref name="tokenCount"/> tokens take.</summary>
+    public int PagesFor(long tokenCount) => checked((int)((tokenCount + _pageTokens - 1) / _pageTokens));
+
+    /// <summary>How many of <paramref name="tokens"/> are cached in <paramref name="scope"/>, in whole pages; uses nothing and changes nothing.</summary>
+    public int CachedTokens(ReadOnlySpan<int> tokens, string scope) => Walk(tokens, scope, out _) * _pageTokens;
+
+    /// <summary>
+    /// Gives a sequence that begins (its <paramref name="pages"/> are empty) the cached pages of its <paramref name="tokens"/>, and more to hold <paramref name="tokenCount"/> tokens. At least one
+    /// token is left to compute. Where the next cached page begins with the same tokens as the prompt goes on, but differs later, they are copied to a page of the sequence's own.
+    /// <c>pages.Length</c> tells how many tokens need not be computed. False, and nothing has changed, if there is not enough room.
+    /// </summary>
+    /// <param name="tokens">Prompt, and output of an earlier life.</param>
+    /// <param name="scope">Prefixes are shared within a scope only; "" is one like any other.</param>
+    /// <param name="tokenCount">Tokens to have room for, at least one.</param>
+    /// <param name="pages">An empty table.</param>
+    /// <param name="cachedTokens">Tokens in shared pages: a multiple of the page size; what was copied does not count.</param>
+    public bool TryAdmit(ReadOnlySpan<int> tokens, string scope, int tokenCount, KvPageTable pages, out int cachedTokens)
+    {
+        cachedTokens = 0;
+        int found = Walk(tokens, scope, out int unusedCount);
+        if (PagesFor(tokenCount) - found > AvailableCount - unusedCount)
+            return false;
+        for (int i = 0; i < found; i++)
+        {
+            Use(_path[i]);
+            pages.Add(_pool.PageAt(_path[i]));
+        }
+
+        cachedTokens = pages.Length = found * _pageTokens;
+        HitCount += found;
+        MissCount += ((tokens.Length - 1) / _pageTokens) - found;
+        CopyStart(found == 0 ? _index.Root(scope) : _path[found - 1], tokens[cachedTokens..^1], pages);
+        return TryGrow(pages, tokenCount);
+    }
+
+    /// <summary>Adds pages, evicting cached ones as needed, until <paramref name="pages"/> have room for <paramref name="tokenCount"/> tokens. False, and nothing has changed, if there are not enough.</summary>
+    public bool TryGrow(KvPageTable pages, int tokenCount)
+    {
+        int missing = PagesFor(tokenCount) - pages.PageCount;
+        if (missing > AvailableCount)
+            return false;
+        for (; missing > 0; missing--)
+            pages.Add(Take());
+        return true;
+    }
+
+    /// <summary>Tokens of <paramref name="pages"/> that are findable already: a multiple of the page size.</summary>
+    public int PublishedTokens(KvPageTable pages)
+    {
+        // From the end: usually it is the last full page that is the question.
+        int count = Math.Min(pages.PageCount, pages.Length / _pageTokens);
+        while (count > 0 && !_index.Contains(IndexOf(pages, count - 1)))
+            count--;
+        return count * _pageTokens;
+    }
+
+    /// <summary>
+    /// Makes the full pages of a sequence findable, also while it runs: nobody may write to them from now on. A page that somebody else made findable
+    /// meanwhile takes the place of the sequence's own, which holds the same bits.
+    /// </summary>
+    /// <param name="scope">The sequence's scope.</param>
+    /// <param name="tokens">Its computed tokens from <see cref="PublishedTokens"/> on; a page that is not full is left out.</param>
+    /// <param name="pages">Its pages.</param>
+    public void Publish(string scope, ReadOnlySpan<int> tokens, KvPageTable pages)
+    {
+        for (int i = PublishedTokens(pages) / _pageTokens; tokens.Length >= _pageTokens; i++, tokens = tokens[_pageTokens..])
+        {
+            ReadOnlySpan<int> content = tokens[.._pageTokens];
+            int parent = i == 0 ? _index.RootOrNew(scope) : IndexOf(pages, i - 1);
+            int own = IndexOf(pages, i), known = _index.Find(parent, content);
+            if (known == PrefixIndex.None)
+            {
+                _index.Insert(own, parent, content);
+                _pool.Share(own);
+                continue;
+            }
+
+            Use(known);
+            pages.Replace(i, _pool.PageAt(known));
+            _pool.Return(_pool.PageAt(own));
+        }
+    }
+
+    /// <summary>Takes all pages of a sequence back and empties the table; those that are findable stay cached.</summary>
+    public void Release(KvPageTable pages)
+    {
+        ArgumentNullException.ThrowIfNull(pages);
+        for (int i = pages.PageCount - 1; i >= 0; i--)
+            Unuse(IndexOf(pages, i));
+        pages.Clear();
+    }
+
+    /// <summary>Frees the memory; no page may be used any more.</summary>
+    public void Dispose() => _pool.Dispose();
+
+    /// <summary>Follows <paramref name="tokens"/> down the tree, to <see cref="_path"/>: how many pages there are, and how many of them nobody uses.</summary>
+    private int Walk(ReadOnlySpan<int> tokens, string scope, out int unusedCount)
+    {
+        int count = 0;
+        unusedCount = 0;
+        int node = _index.Root(scope);
+
+        // The last token is always computed: its logits are what the sequence goes on with.
+        for (; tokens.Length > _pageTokens; tokens = tokens[_pageTokens..])
+        {
+            node = _index.Find(node, tokens[.._pageTokens]);
+            if (node == PrefixIndex.None)
+                break;
+            _path[count++] = node;
+            unusedCount += _unused.Contains(node) ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    /// <summary>Copies the page under <paramref name="parent"/> that begins like <paramref name="tokens"/>, if that saves enough and there is a page to be had.</summary>
+    private void CopyStart(int parent, ReadOnlySpan<int> tokens, KvPageTable pages)
+    {
+        (int source, int common) = _index.Longest(parent, tokens[..Math.Min(tokens.Length, _pageTokens)]);
+
+        // A few rows more in a step cost next to nothing; a page to copy may be megabytes.
+        if (common < _pageTokens / 8)
+            return;
+        Use(source);
+        if (AvailableCount > 0)
+        {
+            nint copy = Take();
+
+            // The whole page, whatever its layout: what lies behind the common tokens is written before it is read.
+            Buffer.MemoryCopy((void*)_pool.PageAt(source), (void*)copy, _layout.PageSizeBytes, _layout.PageSizeBytes);
+            pages.Add(copy);
+            pages.Length += common;
+        }
+
+        Unuse(source);
+    }
+
+    /// <summary>A page for somebody who holds it; at least one is free or cached.</summary>
+    private nint Take()
+    {
+        if (_pool.FreeCount == 0)
+            Evict();
+        return _pool.Take();
+    }
+
+    private void Evict()
+    {
+        int page = _unused.Oldest;
+        _unused.Remove(page);
+        _index.Remove(page);
+        _pool.Return(_pool.PageAt(page));
+        EvictionCount++;
+    }
+
+    private void Use(int page)
+    {
+        _pool.Share(page);
+        if (_unused.Contains(page))
+            _unused.Remove(page);
+    }
+
+    private void Unuse(int page)
+    {
+        _pool.Return(_pool.PageAt(page));
+        if (_pool.Holders(page) == 1 && _index.Contains(page))
+            _unused.Append(page);
+    }
+
+    private int IndexOf(KvPageTable pages, int index) => _pool.IndexOf((nint)pages.Page(index));
+}

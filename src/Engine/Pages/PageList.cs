@@ -1,0 +1,61 @@
+namespace Conclave.Engine.Pages;
+
+/// <summary>Pages in the order in which they were last used, oldest first: a list through two arrays, so that nothing is allocated as pages come and go.</summary>
+internal sealed class PageList
+{
+    private const int None = -1;
+
+    private readonly int[] _older;
+    private readonly int[] _newer;
+    private readonly bool[] _isIn;
+    private int _newest = None;
+
+    public PageList(int pageCount)
+    {
+        _older = new int[pageCount];
+        _newer = new int[pageCount];
+        _isIn = new bool[pageCount];
+    }
+
+    /// <summary>Pages in the list.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>The page that was not used for longest, -1 if the list is empty.</summary>
+    public int Oldest { get; private set; } = None;
+
+    /// <summary>Whether <paramref name="page"/> is in the list.</summary>
+    public bool Contains(int page) => _isIn[page];
+
+    /// <summary>The page used next after <paramref name="page"/>, -1 for the newest.</summary>
+    public int Newer(int page) => _newer[page];
+
+    /// <summary>Adds <paramref name="page"/>, which is not in the list, as the one used last.</summary>
+    public void Append(int page)
+    {
+        _isIn[page] = true;
+        _older[page] = _newest;
+        _newer[page] = None;
+        if (_newest == None)
+            Oldest = page;
+        else
+            _newer[_newest] = page;
+        _newest = page;
+        Count++;
+    }
+
+    /// <summary>Takes <paramref name="page"/>, which is in the list, out.</summary>
+    public void Remove(int page)
+    {
+        int older = _older[page], newer = _newer[page];
+        if (older == None)
+            Oldest = newer;
+        else
+            _newer[older] = newer;
+        if (newer == None)
+            _newest = older;
+        else
+            _older[newer] = older;
+        _isIn[page] = false;
+        Count--;
+    }
+}
