@@ -43,11 +43,11 @@ public sealed partial class Engine
         ArgumentNullException.ThrowIfNull(tokenIds);
         lock (_gate)
         {
-            if (_isClosed || tokenIds.Length == 0 || pagesNeeded < KvPagePool.PagesFor(tokenIds.Length) || pagesNeeded > _pool.FreeCount || _parked.ContainsKey(id))
+            if (_isClosed || tokenIds.Length == 0 || pagesNeeded < KvPagePool.PagesFor(tokenIds.Length) || _parked.ContainsKey(id))
                 return null;
             var pages = new KvPageTable(pagesNeeded);
-            for (int i = 0; i < pagesNeeded; i++)
-                pages.Add(_pool.Take());
+            if (!_memory.TryGrow(pages, checked(pagesNeeded * _memory.PageTokens)))
+                return null;
             var parked = new ParkedSequence(this, id, [.. tokenIds], pages);
             _parked.Add(id, parked);
             _handovers++;
@@ -76,7 +76,7 @@ public sealed partial class Engine
             if (parked.IsCommitted != isCommitted || !IsParked(parked))
                 return;
             Unpark(parked);
-            _pool.ReturnAll(parked.Pages);
+            _memory.Release(parked.Pages);
             if (!isCommitted)
                 EndHandover();
             if (!_isClosed)
@@ -89,7 +89,7 @@ public sealed partial class Engine
     {
         lock (_gate)
         {
-            _pool.ReturnAll(pages);
+            _memory.Release(pages);
             EndHandover();
             if (!_isClosed)
                 _wake.Set();
@@ -114,7 +114,7 @@ public sealed partial class Engine
             return pages;
         }
 
-        _pool.ReturnAll(pages);
+        _memory.Release(pages);
         return null;
     }
 
@@ -125,7 +125,7 @@ public sealed partial class Engine
             Unpark(parked);
         _isDisposed = true;
         if (_handovers == 0)
-            _pool.Dispose();
+            _memory.Dispose();
     }
 
     /// <summary>Hands out the sequences that waited for the step to end. Under the gate.</summary>
@@ -156,6 +156,6 @@ public sealed partial class Engine
     private void EndHandover()
     {
         if (--_handovers == 0 && _isDisposed)
-            _pool.Dispose();
+            _memory.Dispose();
     }
 }

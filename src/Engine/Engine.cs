@@ -1,3 +1,4 @@
+using Conclave.Engine.Pages;
 using Conclave.Engine.Sampling;
 using Conclave.Model;
 
@@ -9,7 +10,7 @@ public sealed partial class Engine : IDisposable
     private readonly Transformer _model;
     private readonly EngineOptions _options;
     private readonly TimeProvider _clock;
-    private readonly KvPagePool _pool;
+    private readonly KvMemory _memory;
     private readonly StepBatch _batch;
     private readonly EngineMetrics _metrics;
     private readonly Thread _thread;
@@ -40,9 +41,9 @@ public sealed partial class Engine : IDisposable
         _model = model;
         _options = options;
         _clock = clock;
-        _pool = new KvPagePool(model.KvLayout, options.KvMemorySizeBytes);
+        _memory = new KvMemory(model.KvLayout, options.KvMemorySizeBytes);
         _batch = new StepBatch(model.Config, options.MaxStepRows, options.MaxBatch);
-        _scheduler = new Scheduler(options.MaxBatch, options.MaxStepRows, _pool);
+        _scheduler = new Scheduler(options.MaxBatch, options.MaxStepRows, _memory);
         _scratch = new SamplerScratch(model.Config.VocabularySize);
         _logitRows = new int[options.MaxBatch];
         _retired = new List<Sequence>(options.MaxBatch);
@@ -60,11 +61,15 @@ public sealed partial class Engine : IDisposable
             lock (_gate)
             {
                 return new EngineStatus(
-                    _scheduler.RunningCount, _scheduler.WaitingCount, _pool.HeldCount, _pool.PageCount, _stepCount, _promptTokens, _generatedTokens)
+                    _scheduler.RunningCount, _scheduler.WaitingCount, _memory.HeldCount, _memory.PageCount, _stepCount, _promptTokens, _generatedTokens)
                 {
                     FailedSteps = _failedSteps,
                     Fault = _fault,
                     ParkedSequences = _parked.Count,
+                    CachedPages = _memory.CachedCount,
+                    PrefixHits = _memory.HitCount,
+                    PrefixMisses = _memory.MissCount,
+                    Evictions = _memory.EvictionCount,
                 };
             }
         }
@@ -86,7 +91,7 @@ public sealed partial class Engine : IDisposable
             StopTokenIds = request.StopTokenIds.ToArray(),
             Sampling = request.Sampling with { LogitBias = [.. request.Sampling.LogitBias] },
         };
-        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, _pool.PageCount);
+        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, _memory.PageCount);
         var sequence = new Sequence(request, _onCancelled);
         lock (_gate)
         {

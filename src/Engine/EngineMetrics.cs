@@ -24,6 +24,10 @@ internal sealed class EngineMetrics : IDisposable
         _meter.CreateObservableGauge("conclave.engine.waiting", () => status().Waiting, "{sequence}", "Sequences that wait for room.");
         _meter.CreateObservableGauge("conclave.engine.kv_pages_in_use", () => status().PagesInUse, "{page}", "KV pages held by sequences.");
         _meter.CreateObservableGauge("conclave.engine.kv_pages", () => status().PagesTotal, "{page}", "KV pages in all.");
+        _meter.CreateObservableGauge("conclave.engine.kv_pages_cached", () => status().CachedPages, "{page}", "KV pages that no sequence holds, kept for those that begin alike.");
+        _meter.CreateObservableCounter("conclave.engine.prefix_hits", () => status().PrefixHits, "{page}", "KV pages found instead of computed.");
+        _meter.CreateObservableCounter("conclave.engine.prefix_misses", () => status().PrefixMisses, "{page}", "Full KV pages of prompts that were not found.");
+        _meter.CreateObservableCounter("conclave.engine.kv_evictions", () => status().Evictions, "{page}", "Cached KV pages dropped to make room.");
     }
 
     public void RecordStep(StepTally tally, double durationMs)

@@ -13,6 +13,18 @@ public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int 
     /// <summary>Sequences of other engines whose pages are here and wait for adoption.</summary>
     public int ParkedSequences { get; init; }
 
+    /// <summary>Pages that no sequence holds, but whose content a sequence that begins alike would find. They count neither as in use nor as lost: they make room when needed.</summary>
+    public int CachedPages { get; init; }
+
+    /// <summary>Pages that sequences found instead of computing them, since the start.</summary>
+    public long PrefixHits { get; init; }
+
+    /// <summary>Full pages that sequences had to compute because they were not found, since the start.</summary>
+    public long PrefixMisses { get; init; }
+
+    /// <summary>Cached pages dropped to make room, since the start.</summary>
+    public long Evictions { get; init; }
+
     /// <summary>Steps that failed their sequences; the engine went on.</summary>
     public long FailedSteps { get; init; }
 

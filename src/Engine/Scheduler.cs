@@ -1,3 +1,5 @@
+using Conclave.Engine.Pages;
+
 namespace Conclave.Engine;
 
 /// <summary>The rows one sequence contributes to a step.</summary>
@@ -12,7 +14,7 @@ internal readonly record struct StepSegment(Sequence Sequence, int RowCount, boo
 /// early; in return no sequence ever has to be interrupted for want of memory, and a long one cannot be overtaken for ever by short ones.
 /// Touches neither model nor clock. Not thread-safe.
 /// </summary>
-internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
+internal sealed class Scheduler(int maxBatch, int maxStepRows, KvMemory memory)
 {
     private readonly List<Sequence> _waiting = [];
     private readonly List<Sequence> _running = new(maxBatch);
@@ -45,7 +47,7 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
     {
         if (!_waiting.Remove(sequence))
             return false;
-        pool.ReturnAll(sequence.Pages);
+        memory.Release(sequence.Pages);
         return true;
     }
 
@@ -83,20 +85,22 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
         return _segments.AsSpan(0, segmentCount);
     }
 
-    /// <summary>Removes the sequences that are over from the batch, gives their pages back and adds them to <paramref name="retired"/>.</summary>
+    /// <summary>Makes what the step computed findable, removes the sequences that are over from the batch, gives their pages back and adds them to <paramref name="retired"/>.</summary>
     public void Retire(List<Sequence> retired)
     {
         int kept = 0;
         for (int i = 0; i < _running.Count; i++)
         {
             Sequence sequence = _running[i];
+            if (!sequence.HasFailed)
+                memory.Publish(sequence.Request.CacheScope, sequence.Tokens, sequence.Pages);
             if (!sequence.IsOver)
             {
                 _running[kept++] = sequence;
                 continue;
             }
 
-            pool.ReturnAll(sequence.Pages);
+            memory.Release(sequence.Pages);
             retired.Add(sequence);
         }
 
@@ -110,7 +114,7 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
         removed.AddRange(_running);
         removed.AddRange(_waiting);
         foreach (Sequence sequence in removed)
-            pool.ReturnAll(sequence.Pages);
+            memory.Release(sequence.Pages);
         _running.Clear();
         _waiting.Clear();
         Array.Clear(_segments);
@@ -124,13 +128,12 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvPagePool pool)
             Sequence next = _waiting[joined];
             if (next.IsOver)
             {
-                pool.ReturnAll(next.Pages);
+                memory.Release(next.Pages);
             }
             else
             {
-                if (!next.HasPages && next.PagesNeeded > pool.FreeCount)
+                if (!next.TryJoin(memory))
                     break;
-                next.Join(pool);
                 _running.Add(next);
             }
 

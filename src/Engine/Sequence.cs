@@ -1,3 +1,4 @@
+using Conclave.Engine.Pages;
 using Conclave.Engine.Sampling;
 using Conclave.Model;
 
@@ -22,13 +23,14 @@ public sealed class Sequence : IDisposable
     internal Sequence(GenerationRequest request, Action<Sequence> onCancelled)
     {
         Request = request;
+        Pages = new KvPageTable(PagesNeeded);
         _channel = new TokenChannel(request.ResumedCount);
         _tokens = request.PromptIds;
         _onCancelled = onCancelled;
     }
 
     /// <summary>Prompt tokens whose pages came from the prefix cache.</summary>
-    public int CachedTokens { get; }
+    public int CachedTokens { get; private set; }
 
     /// <summary>Why it ended; <see cref="FinishReason.None"/> while it runs. Tokens may still be unread.</summary>
     public FinishReason FinishReason => _channel.End;
@@ -43,7 +45,7 @@ public sealed class Sequence : IDisposable
     internal GenerationRequest Request { get; }
 
     /// <summary>Its KV pages; empty until it joins the batch.</summary>
-    internal KvPageTable Pages { get; private set; } = new(0);
+    internal KvPageTable Pages { get; private set; }
 
     /// <summary>Pages for the prompt and the longest completion.</summary>
     internal int PagesNeeded => KvPagePool.PagesFor(Request.TotalTokens);
@@ -75,6 +77,9 @@ public sealed class Sequence : IDisposable
     /// <summary>Whether its place in the batch and its pages can go: finished, failed or cancelled.</summary>
     internal bool IsOver => _outcome != FinishReason.None || _channel.End != FinishReason.None;
 
+    /// <summary>Whether it has failed: what its pages hold behind the last token is not to be trusted.</summary>
+    internal bool HasFailed => _outcome == FinishReason.Failed;
+
     /// <summary>Waits until a token can be read (true) or the sequence has ended and everything is read (false).</summary>
     /// <exception cref="OperatingException">The engine failed the sequence.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled; the sequence itself goes on.</exception>
@@ -99,20 +104,20 @@ public sealed class Sequence : IDisposable
     /// <summary>Goes on with pages that hold its first tokens, at least as many as it needs.</summary>
     internal void Adopt(KvPageTable pages) => Pages = pages;
 
-    /// <summary>Joins the batch: takes its pages and makes room for its output.</summary>
-    internal void Join(KvPagePool pool)
+    /// <summary>Joins the batch if there are pages for it: takes them, cached ones where there are any, and makes room for its output.</summary>
+    internal bool TryJoin(KvMemory memory)
     {
         if (!HasPages)
         {
-            int pageCount = PagesNeeded;
-            Pages = new KvPageTable(pageCount);
-            for (int i = 0; i < pageCount; i++)
-                Pages.Add(pool.Take());
+            if (!memory.TryAdmit(Request.PromptIds, Request.CacheScope, checked((int)Request.TotalTokens), Pages, out int cachedTokens))
+                return false;
+            CachedTokens = Math.Min(cachedTokens, Request.PromptTokens / memory.PageTokens * memory.PageTokens);
         }
 
         _tokens = new int[Request.TotalTokens];
         Request.PromptIds.CopyTo(_tokens, 0);
         _channel.Reserve(Request.MaxTokens, Math.Max(0, Request.Sampling.TopLogprobs), Request.PromptIds.AsSpan(Request.PromptTokens));
+        return true;
     }
 
     /// <summary>The next <paramref name="count"/> tokens to compute: known ones, and drafts behind the last of them.</summary>

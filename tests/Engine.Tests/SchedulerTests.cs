@@ -1,3 +1,4 @@
+using Conclave.Engine.Pages;
 using Conclave.Model;
 
 namespace Conclave.Engine.Tests;
@@ -9,7 +10,7 @@ public sealed class SchedulerTests
     [Fact]
     public void Decode_rows_come_first_and_prefill_fills_up()
     {
-        using KvPagePool pool = Pool(100);
+        using KvMemory pool = Pool(100);
         var scheduler = new Scheduler(maxBatch: 4, maxStepRows: 10, pool);
         Sequence first = Sequence(prompt: 3, output: 5);
         Sequence second = Sequence(prompt: 25, output: 5);
@@ -25,7 +26,7 @@ public sealed class SchedulerTests
     [Fact]
     public void Prompts_are_filled_up_in_order_of_arrival()
     {
-        using KvPagePool pool = Pool(100);
+        using KvMemory pool = Pool(100);
         var scheduler = new Scheduler(maxBatch: 4, maxStepRows: 10, pool);
         Sequence first = Sequence(prompt: 15, output: 5);
         Sequence second = Sequence(prompt: 4, output: 5);
@@ -38,7 +39,7 @@ public sealed class SchedulerTests
     [Fact]
     public void A_big_sequence_is_not_overtaken_by_small_ones()
     {
-        using KvPagePool pool = Pool(10);
+        using KvMemory pool = Pool(10);
         var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
         Sequence running = Sequence(prompt: 1, output: 100);
         Sequence big = Sequence(prompt: 1, output: (9 * 64) - 1);
@@ -57,7 +58,7 @@ public sealed class SchedulerTests
     [Fact]
     public void A_sequence_cancelled_while_waiting_never_joins()
     {
-        using KvPagePool pool = Pool(10);
+        using KvMemory pool = Pool(10);
         var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
         Sequence sequence = Sequence(prompt: 1, output: 1);
         scheduler.Enqueue(sequence);
@@ -69,7 +70,7 @@ public sealed class SchedulerTests
     [Fact]
     public void Clearing_gives_everything_back()
     {
-        using KvPagePool pool = Pool(4);
+        using KvMemory pool = Pool(4);
         var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
         Sequence[] sequences = [.. Enumerable.Range(0, 6).Select(_ => Sequence(prompt: 60, output: 4))];
         foreach (Sequence sequence in sequences)
@@ -94,7 +95,7 @@ public sealed class SchedulerTests
         int pageCount = random.Next(8, 40);
         int maxBatch = random.Next(1, 12);
         int maxStepRows = maxBatch + random.Next(0, 50);
-        using KvPagePool pool = Pool(pageCount);
+        using KvMemory pool = Pool(pageCount);
         var scheduler = new Scheduler(maxBatch, maxStepRows, pool);
         List<Sequence> arrived = [];
         List<Sequence> joined = [];
@@ -132,7 +133,7 @@ public sealed class SchedulerTests
             }
         }
 
-        Assert.Equal((0, pageCount), (pool.HeldCount, pool.FreeCount));
+        Assert.Equal((0, pageCount), (pool.HeldCount, pool.AvailableCount));
         Assert.Equal(joined, arrived.Where(seen.Contains));
         foreach (Sequence sequence in arrived)
         {
@@ -142,7 +143,7 @@ public sealed class SchedulerTests
         }
     }
 
-    private static KvPagePool Pool(int pageCount) => new(Layout, pageCount * Layout.PageSizeBytes);
+    private static KvMemory Pool(int pageCount) => new(Layout, pageCount * Layout.PageSizeBytes);
 
     private static Sequence Sequence(int prompt, int output) =>
         new(new GenerationRequest { PromptIds = new int[prompt], MaxTokens = output, StopTokenIds = Array.Empty<int>() }, static _ => { });

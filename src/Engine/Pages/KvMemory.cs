@@ -11,7 +11,6 @@ namespace Conclave.Engine.Pages;
 public sealed unsafe class KvMemory : IDisposable
 {
     private readonly KvLayout _layout;
-    private readonly int _pageTokens;
     private readonly KvPagePool _pool;
     private readonly PrefixIndex _index;
 
@@ -25,12 +24,15 @@ public sealed unsafe class KvMemory : IDisposable
     public KvMemory(KvLayout layout, long memorySizeBytes)
     {
         _layout = layout;
-        _pageTokens = KvLayout.PageTokens;
+        PageTokens = KvLayout.PageTokens;
         _pool = new KvPagePool(layout, memorySizeBytes);
-        _index = new PrefixIndex(_pool.PageCount, _pageTokens);
+        _index = new PrefixIndex(_pool.PageCount, PageTokens);
         _unused = new PageList(_pool.PageCount);
         _path = new int[_pool.PageCount];
     }
+
+    /// <summary>Tokens a page holds: what is cached is counted in these.</summary>
+    public int PageTokens { get; }
 
     /// <summary>Pages in all.</summary>
     public int PageCount => _pool.PageCount;
@@ -54,10 +56,10 @@ public sealed unsafe class KvMemory : IDisposable
     public long EvictionCount { get; private set; }
 
     /// <summary>Pages that <paramref name="tokenCount"/> tokens take.</summary>
-    public int PagesFor(long tokenCount) => checked((int)((tokenCount + _pageTokens - 1) / _pageTokens));
+    public int PagesFor(long tokenCount) => checked((int)((tokenCount + PageTokens - 1) / PageTokens));
 
     /// <summary>How many of <paramref name="tokens"/> are cached in <paramref name="scope"/>, in whole pages; uses nothing and changes nothing.</summary>
-    public int CachedTokens(ReadOnlySpan<int> tokens, string scope) => Walk(tokens, scope, out _) * _pageTokens;
+    public int CachedTokens(ReadOnlySpan<int> tokens, string scope) => Walk(tokens, scope, out _) * PageTokens;
 
     /// <summary>
     /// Gives a sequence that begins (its <paramref name="pages"/> are empty) the cached pages of its <paramref name="tokens"/>, and more to hold <paramref name="tokenCount"/> tokens. At least one
@@ -81,9 +83,9 @@ public sealed unsafe class KvMemory : IDisposable
             pages.Add(_pool.PageAt(_path[i]));
         }
 
-        cachedTokens = pages.Length = found * _pageTokens;
+        cachedTokens = pages.Length = found * PageTokens;
         HitCount += found;
-        MissCount += ((tokens.Length - 1) / _pageTokens) - found;
+        MissCount += ((tokens.Length - 1) / PageTokens) - found;
         CopyStart(found == 0 ? _index.Root(scope) : _path[found - 1], tokens[cachedTokens..^1], pages);
         return TryGrow(pages, tokenCount);
     }
@@ -99,28 +101,26 @@ public sealed unsafe class KvMemory : IDisposable
         return true;
     }
 
-    /// <summary>Tokens of <paramref name="pages"/> that are findable already: a multiple of the page size.</summary>
-    public int PublishedTokens(KvPageTable pages)
-    {
-        // From the end: usually it is the last full page that is the question.
-        int count = Math.Min(pages.PageCount, pages.Length / _pageTokens);
-        while (count > 0 && !_index.Contains(IndexOf(pages, count - 1)))
-            count--;
-        return count * _pageTokens;
-    }
-
     /// <summary>
-    /// Makes the full pages of a sequence findable, also while it runs: nobody may write to them from now on. A page that somebody else made findable
-    /// meanwhile takes the place of the sequence's own, which holds the same bits.
+    /// Makes the full pages of a sequence findable, also while it runs: nobody may write to them from now on. A page is full once the token behind it is computed too: the MTP
+    /// module writes a position when it knows the next token. (What it wrote at a page's last position belongs to the sequence that filled the page first, and may differ from what
+    /// another one that shares it would have written. That is harmless: drafts are verified.) A page that somebody else made findable meanwhile takes the place of the sequence's
+    /// own, which holds the same bits.
     /// </summary>
     /// <param name="scope">The sequence's scope.</param>
-    /// <param name="tokens">Its computed tokens from <see cref="PublishedTokens"/> on; a page that is not full is left out.</param>
-    /// <param name="pages">Its pages.</param>
+    /// <param name="tokens">Its tokens from the first on; those beyond <c>pages.Length</c> do not count.</param>
+    /// <param name="pages">Its pages, computed from these tokens.</param>
     public void Publish(string scope, ReadOnlySpan<int> tokens, KvPageTable pages)
     {
-        for (int i = PublishedTokens(pages) / _pageTokens; tokens.Length >= _pageTokens; i++, tokens = tokens[_pageTokens..])
+        int full = (Math.Min(tokens.Length, pages.Length) - 1) / PageTokens;
+
+        // From the end: usually it is the last full page that is the question.
+        int i = full;
+        while (i > 0 && !_index.Contains(IndexOf(pages, i - 1)))
+            i--;
+        for (; i < full; i++)
         {
-            ReadOnlySpan<int> content = tokens[.._pageTokens];
+            ReadOnlySpan<int> content = tokens.Slice(i * PageTokens, PageTokens);
             int parent = i == 0 ? _index.RootOrNew(scope) : IndexOf(pages, i - 1);
             int own = IndexOf(pages, i), known = _index.Find(parent, content);
             if (known == PrefixIndex.None)
@@ -156,9 +156,9 @@ public sealed unsafe class KvMemory : IDisposable
         int node = _index.Root(scope);
 
         // The last token is always computed: its logits are what the sequence goes on with.
-        for (; tokens.Length > _pageTokens; tokens = tokens[_pageTokens..])
+        for (; tokens.Length > PageTokens; tokens = tokens[PageTokens..])
         {
-            node = _index.Find(node, tokens[.._pageTokens]);
+            node = _index.Find(node, tokens[..PageTokens]);
             if (node == PrefixIndex.None)
                 break;
             _path[count++] = node;
@@ -171,10 +171,10 @@ public sealed unsafe class KvMemory : IDisposable
     /// <summary>Copies the page under <paramref name="parent"/> that begins like <paramref name="tokens"/>, if that saves enough and there is a page to be had.</summary>
     private void CopyStart(int parent, ReadOnlySpan<int> tokens, KvPageTable pages)
     {
-        (int source, int common) = _index.Longest(parent, tokens[..Math.Min(tokens.Length, _pageTokens)]);
+        (int source, int common) = _index.Longest(parent, tokens[..Math.Min(tokens.Length, PageTokens)]);
 
         // A few rows more in a step cost next to nothing; a page to copy may be megabytes.
-        if (common < _pageTokens / 8)
+        if (common < PageTokens / 8)
             return;
         Use(source);
         if (AvailableCount > 0)
