@@ -64,6 +64,9 @@ public sealed unsafe class Transformer : IDisposable
     /// <summary>Which implementation of the kernels runs, for logs.</summary>
     public KernelTier KernelTier => _compute.Kernels.Tier;
 
+    /// <summary>Time that passes have spent inside kernels so far: <see cref="WorkerPool.LoopTicks"/> of its threads.</summary>
+    public long KernelTicks => _compute.Workers.LoopTicks;
+
     /// <summary>Who watches passes; null for nobody.</summary>
     public IForwardProbe? Probe
     {

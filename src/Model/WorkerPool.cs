@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace Conclave.Model;
@@ -53,6 +54,12 @@ public sealed unsafe class WorkerPool : IDisposable
     public int ThreadCount => _threads.Length + 1;
 
     /// <summary>
+    /// Time that the caller's thread has spent inside loops so far, ticks of <see cref="Stopwatch"/>; waiting for the other threads does not count. What of a step's time is missing here went
+    /// into what lies between loops and into handing them over.
+    /// </summary>
+    public long LoopTicks { get; private set; }
+
+    /// <summary>
     /// Runs <paramref name="loop"/> over items 0 to <paramref name="count"/> in chunks of <paramref name="chunkSize"/> and returns when all are done. One
     /// caller at a time; which thread does a chunk is left to chance, so items must be independent. <paramref name="loop"/> must be a local variable.
     /// </summary>
@@ -63,7 +70,9 @@ public sealed unsafe class WorkerPool : IDisposable
             return;
         if (_threads.Length == 0 || count <= chunkSize)
         {
+            var begin = Stopwatch.GetTimestamp();
             loop.Run(0, count, 0);
+            LoopTicks += Stopwatch.GetTimestamp() - begin;
             return;
         }
 
@@ -82,7 +91,9 @@ public sealed unsafe class WorkerPool : IDisposable
         }
 
         var chunks = _chunkCount;
+        var start = Stopwatch.GetTimestamp();
         TakeChunks(number, 0);
+        LoopTicks += Stopwatch.GetTimestamp() - start;
         for (var spins = 0; Volatile.Read(ref _finished) < chunks; spins++)
             Spin(spins);
     }

@@ -7,6 +7,8 @@ internal static class BenchCommand
 {
     public static Command Create() => new("bench", "Measure parts of a cluster on this machine")
     {
+        ModelBench.Create(),
+        MemoryBench.Create(),
         TransportBench.Create(),
         OverlapBench.Create(),
         ClusterBench.Create(),

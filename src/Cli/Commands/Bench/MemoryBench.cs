@@ -1,0 +1,57 @@
+using System.CommandLine;
+using System.Text.Json;
+using Conclave.Model;
+using Spectre.Console;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>What one number of threads reads and multiplies.</summary>
+/// <param name="Threads">Threads.</param>
+/// <param name="MemoryGbPerSecond">Reading, medians.</param>
+/// <param name="FmaGflops">Fused multiply-adds between registers, each counted twice.</param>
+internal sealed record MemoryFigures(int Threads, double MemoryGbPerSecond, double FmaGflops);
+
+/// <summary><c>conclave bench memory</c>: what the machine can give at best, with one thread and with all.</summary>
+internal static class MemoryBench
+{
+    private static readonly Option<int> Threads = new("--threads") { Description = "Most threads", DefaultValueFactory = _ => Environment.ProcessorCount };
+    private static readonly Option<int> Megabytes = new("--megabytes") { Description = "Size of the buffer that is read; take much more than the caches hold", DefaultValueFactory = _ => 1024 };
+    private static readonly Option<int> Runs = new("--runs") { Description = "Measurements; medians are shown", DefaultValueFactory = _ => 5 };
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
+
+    public static Command Create()
+    {
+        var command = new Command("memory", "Memory bandwidth and register-only multiply-adds: what other figures are compared with") { Threads, Megabytes, Runs, Json };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult parsed)
+    {
+        foreach (Option<int> option in new[] { Threads, Megabytes, Runs })
+        {
+            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
+        }
+
+        var figures = new List<MemoryFigures>();
+        foreach (int threads in new[] { 1, parsed.GetValue(Threads) }.Distinct())
+        {
+            using var workers = new WorkerPool(threads);
+            using var speed = new MachineSpeed(workers, (long)parsed.GetValue(Megabytes) << 20);
+            for (int run = 0; run < parsed.GetValue(Runs); run++) speed.Measure();
+            figures.Add(new MemoryFigures(threads, speed.MemoryGigabytesPerSecond, speed.FmaGigaflops));
+        }
+
+        if (parsed.GetValue(Json))
+        {
+            Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+            return CommandLine.Done;
+        }
+
+        var table = new Table().AddColumns("threads", "memory GB/s", "FMA GFLOP/s");
+        foreach (TableColumn column in table.Columns) column.RightAligned();
+        foreach (MemoryFigures f in figures) table.AddRow($"{f.Threads}", $"{f.MemoryGbPerSecond:F1}", $"{f.FmaGflops:F0}");
+        AnsiConsole.Write(table);
+        return CommandLine.Done;
+    }
+}

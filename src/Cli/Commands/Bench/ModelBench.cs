@@ -1,0 +1,127 @@
+using System.CommandLine;
+using System.Text.Json;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Spectre.Console;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>A prompt computed at once.</summary>
+/// <param name="Tokens">Its length.</param>
+/// <param name="TokensPerSecond">Tokens per second, the median of the runs.</param>
+/// <param name="Gflops">Matrix products and attention, GFLOP/s.</param>
+/// <param name="FmaShare">The same as a share of the register-only loop's rate.</param>
+internal sealed record PrefillFigures(int Tokens, double TokensPerSecond, double Gflops, double FmaShare);
+
+/// <summary>Sequences that decode together.</summary>
+/// <param name="Batch">How many.</param>
+/// <param name="TokensPerSecond">Tokens per second, all together, the median of the runs.</param>
+/// <param name="WeightGbPerSecond">Weights read, each matrix and each chosen expert once a step.</param>
+/// <param name="MemoryShare">The same as a share of the bandwidth measured just before and after.</param>
+/// <param name="StepMs">Median step.</param>
+/// <param name="Gflops">Matrix products and attention, GFLOP/s.</param>
+/// <param name="KernelShare">Share of the step in which its thread was inside loops over kernels, neither between them nor waiting.</param>
+/// <param name="ExpertsPerLayer">Different experts that a step chose in a layer, on average.</param>
+internal sealed record DecodeFigures(
+    int Batch, double TokensPerSecond, double WeightGbPerSecond, double MemoryShare, double StepMs, double Gflops, double KernelShare, double ExpertsPerLayer);
+
+/// <summary>What <c>bench model</c> prints.</summary>
+internal sealed record ModelFigures(
+    string Model, int Threads, PrefillFigures? Prefill, IReadOnlyList<DecodeFigures> Decode, double MemoryGbPerSecond, double FmaGflops, int Runs, string Kernels);
+
+/// <summary><c>conclave bench model</c>: prefill and decoding of one model in this process, beside what the machine can give.</summary>
+internal static class ModelBench
+{
+    private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory (default: random weights of --config)", HelpName = "DIR" };
+    private static readonly Option<string> Config = new("--config") { Description = "config.json, or a name of the folder bench", DefaultValueFactory = _ => "bench-v3-1b" };
+    private static readonly Option<int> Prefill = new("--prefill") { Description = "Tokens of the prompt; 0 for none", DefaultValueFactory = _ => 512 };
+    private static readonly Option<int> Decode = new("--decode") { Description = "Tokens that each sequence decodes", DefaultValueFactory = _ => 64 };
+    private static readonly Option<string> Batch = new("--batch") { Description = "Sequences that decode together", DefaultValueFactory = _ => "1,4,8,16,32", HelpName = "N,N,..." };
+    private static readonly Option<int> Context = new("--context") { Description = "Tokens that each sequence has before it decodes", DefaultValueFactory = _ => 128 };
+    private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
+    private static readonly Option<int> Runs = new("--runs") { Description = "Measurements of each kind, in turns; medians are shown", DefaultValueFactory = _ => 3 };
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
+
+    public static Command Create()
+    {
+        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Json };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        foreach (Option<int> option in new[] { Decode, Context, Threads, Runs })
+        {
+            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
+        }
+
+        if (parsed.GetValue(Prefill) < 0) throw new ArgumentException($"--prefill: {parsed.GetValue(Prefill)} is out of range; it must be at least 0");
+        int[] batches = Batches(parsed.GetValue(Batch)!);
+        using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
+        using var checkpoint = Checkpoint.Open(model.Directory);
+        using var workers = new WorkerPool(parsed.GetValue(Threads));
+        using var speed = new MachineSpeed(workers, 512L << 20);
+        using var subject = new ModelRun(checkpoint, workers, batches.Max(), parsed.GetValue(Context), parsed.GetValue(Decode), parsed.GetValue(Prefill));
+        await subject.WarmUp(cancellationToken);
+        List<ModelSample> prefills = [];
+        var decodes = batches.Select(_ => new List<ModelSample>()).ToArray();
+        for (int run = 0; run < parsed.GetValue(Runs); run++)
+        {
+            double before = speed.Measure();
+            if (parsed.GetValue(Prefill) > 0) prefills.Add(subject.Prefill());
+            for (int i = 0; i < batches.Length; i++)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                ModelSample sample = subject.Decode(batches[i]);
+                double after = speed.Measure();
+                decodes[i].Add(sample with { Bandwidth = (before + after) / 2 });
+                before = after;
+            }
+        }
+
+        var figures = new ModelFigures(
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(parsed.GetValue(Model) ?? parsed.GetValue(Config)!))), parsed.GetValue(Threads),
+            prefills.Count == 0 ? null : PrefillOf(prefills, parsed.GetValue(Prefill), speed.FmaGigaflops),
+            [.. batches.Select((batch, i) => DecodeOf(decodes[i], batch))],
+            speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels);
+        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        else Show(figures);
+        return CommandLine.Done;
+    }
+
+    private static int[] Batches(string text)
+    {
+        int[] batches = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => int.TryParse(part, out int batch) ? batch : 0)];
+        return Array.TrueForAll(batches, batch => batch is >= 1 and <= 1024) ? batches : throw new ArgumentException($"--batch: '{text}' is no list of numbers from 1 to 1024 such as 1,8,32");
+    }
+
+    private static PrefillFigures PrefillOf(List<ModelSample> samples, int tokens, double fmaGigaflops)
+    {
+        double seconds = MachineSpeed.Median(samples.Select(sample => sample.Seconds));
+        double gigaflops = samples[0].Flops / seconds / 1e9;
+        return new PrefillFigures(tokens, tokens / seconds, gigaflops, gigaflops / fmaGigaflops);
+    }
+
+    private static DecodeFigures DecodeOf(List<ModelSample> samples, int batch) => new(
+        batch,
+        MachineSpeed.Median(samples.Select(sample => batch * sample.Steps / sample.Seconds)),
+        MachineSpeed.Median(samples.Select(sample => sample.WeightBytes / sample.Seconds / 1e9)),
+        MachineSpeed.Median(samples.Select(sample => sample.WeightBytes / sample.Seconds / 1e9 / sample.Bandwidth)),
+        MachineSpeed.Median(samples.Select(sample => sample.MedianStepMs)),
+        MachineSpeed.Median(samples.Select(sample => sample.Flops / sample.Seconds / 1e9)),
+        MachineSpeed.Median(samples.Select(sample => sample.KernelShare)),
+        samples.Average(sample => sample.ExpertsPerLayer));
+
+    private static void Show(ModelFigures f)
+    {
+        AnsiConsole.WriteLine($"{f.Model}, {f.Threads} threads, {f.Kernels}; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
+        var table = new Table().AddColumns("work", "tokens/s", "ms", "GB/s", "of GB/s", "GFLOP/s", "of FMA", "kernels", "experts");
+        foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
+        if (f.Prefill is { } p) table.AddRow($"prefill {p.Tokens}", $"{p.TokensPerSecond:F0}", $"{1e3 * p.Tokens / p.TokensPerSecond:F0}", "", "", $"{p.Gflops:F0}", $"{p.FmaShare:P0}", "", "");
+        foreach (DecodeFigures d in f.Decode)
+            table.AddRow($"decode {d.Batch}", $"{d.TokensPerSecond:F1}", $"{d.StepMs:F2}", $"{d.WeightGbPerSecond:F1}", $"{d.MemoryShare:P0}", $"{d.Gflops:F0}", $"{d.Gflops / f.FmaGflops:P0}", $"{d.KernelShare:P0}", $"{d.ExpertsPerLayer:F1}");
+        AnsiConsole.Write(table);
+        AnsiConsole.WriteLine("GB/s: weights read. Kernels: share of the step's thread. Experts: different ones in a layer of a step.");
+    }
+}

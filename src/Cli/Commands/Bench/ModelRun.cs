@@ -1,0 +1,169 @@
+using System.Diagnostics;
+using Conclave.Engine;
+using Conclave.Engine.Sampling;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Experts;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>One measurement: a prompt, or a number of decode steps.</summary>
+/// <param name="Steps">Steps.</param>
+/// <param name="Seconds">All of them together.</param>
+/// <param name="MedianStepMs">The middle step.</param>
+/// <param name="WeightBytes">Weights read: each matrix and each chosen expert once a step.</param>
+/// <param name="Flops">Floating-point operations of matrix products and attention.</param>
+/// <param name="KernelShare">Share of the time inside loops over kernels.</param>
+/// <param name="ExpertsPerLayer">Different experts a step and layer.</param>
+internal sealed record ModelSample(int Steps, double Seconds, double MedianStepMs, double WeightBytes, double Flops, double KernelShare, double ExpertsPerLayer)
+{
+    /// <summary>Memory bandwidth around the measurement, GB/s.</summary>
+    public double Bandwidth { get; init; }
+}
+
+/// <summary>
+/// The real step without server and scheduler: forward pass, local experts, greedy choice of every row's token. Each sequence has random text of its own, and decoding feeds
+/// the text's next token: what a random model would say to itself soon repeats, and then all sequences choose the same experts.
+/// </summary>
+internal sealed class ModelRun : IDisposable
+{
+    private static readonly SamplingParameters Greedy = new() { Temperature = 0 };
+    private readonly Arena _pages = new();
+    private readonly LocalExpertDispatch _experts;
+    private readonly Transformer _model;
+    private readonly StepBatch _batch;
+    private readonly SamplerScratch _sampler;
+    private readonly ModelWork _work;
+    private readonly KvPageTable[] _sequences;
+    private readonly int[][] _texts;
+    private readonly int _context;
+    private readonly int _steps;
+    private readonly int _prefill;
+    private readonly int _chunk;
+
+    public ModelRun(Checkpoint checkpoint, WorkerPool workers, int sequences, int context, int steps, int prefill, int chunk = 512)
+    {
+        ModelConfig config = checkpoint.Config;
+        (_context, _steps, _prefill, _chunk) = (context, steps, prefill, chunk);
+        if (Math.Max(prefill, context + steps) > config.MaxPositions) throw new ArgumentException($"--prefill, --context and --decode: more tokens than the {config.MaxPositions} of the model's context");
+        _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
+        int rows = Math.Max(sequences, Math.Min(chunk, Math.Max(prefill, context)));
+        _model = new Transformer(checkpoint, _experts, workers, rows);
+        _batch = new StepBatch(config, rows, sequences);
+        _sampler = new SamplerScratch(config.VocabularySize);
+        _model.Probe = _work = new ModelWork(checkpoint);
+        var random = new Random(7);
+        _texts = [.. Enumerable.Range(0, sequences).Select(_ => Text(random, config, Math.Max(prefill, context + steps)))];
+        _sequences = [.. Enumerable.Range(0, sequences).Select(i => NewSequence(i == 0 ? Math.Max(prefill, context + steps) : context + steps))];
+    }
+
+    /// <summary>Which kernels run.</summary>
+    public string Kernels => _model.KernelTier.ToString();
+
+    /// <summary>Runs everything often enough for the just-in-time compiler to have done its best, and gives every sequence its context.</summary>
+    public async Task WarmUp(CancellationToken cancellationToken)
+    {
+        for (int round = 0; round < 3; round++)
+        {
+            if (round == 0)
+            {
+                for (int i = 0; i < _sequences.Length; i++) Fill(i, _context);
+            }
+
+            foreach (int batch in new[] { 1, 2, _sequences.Length })
+            {
+                for (int step = 0; step < Math.Min(_steps, 12) && batch <= _sequences.Length; step++) DecodeStep(batch, step);
+            }
+
+            // Methods are compiled again in the background once they have been called often.
+            await Task.Delay(150, cancellationToken);
+        }
+    }
+
+    /// <summary>The whole prompt of one sequence, in chunks.</summary>
+    public ModelSample Prefill()
+    {
+        _work.Clear();
+        long kernels = _model.KernelTicks, start = Stopwatch.GetTimestamp();
+        Fill(0, _prefill);
+        Sampler.Choose(_batch.Logits(0), [], Greedy, _prefill, _sampler);
+        long ticks = Stopwatch.GetTimestamp() - start;
+        ModelSample sample = Sample(1, ticks, ticks, kernels, ((double)_prefill * (_prefill + 1)) / 2);
+        Fill(0, _context);
+        return sample;
+    }
+
+    /// <summary>The first <paramref name="batch"/> sequences decode.</summary>
+    public ModelSample Decode(int batch)
+    {
+        // The first step finds the caches full of what was before.
+        DecodeStep(batch, 0);
+        _work.Clear();
+        var steps = new long[_steps];
+        long kernels = _model.KernelTicks, start = Stopwatch.GetTimestamp(), before = start;
+        for (int step = 0; step < _steps; step++)
+        {
+            DecodeStep(batch, step);
+            long now = Stopwatch.GetTimestamp();
+            steps[step] = now - before;
+            before = now;
+        }
+
+        double keys = batch * (double)_steps * (_context + ((_steps + 1) / 2.0));
+        return Sample(_steps, before - start, (long)MachineSpeed.Median(steps.Select(ticks => (double)ticks)), kernels, keys);
+    }
+
+    public void Dispose()
+    {
+        _model.Dispose();
+        _experts.Dispose();
+        _batch.Dispose();
+        _pages.Dispose();
+    }
+
+    private static int[] Text(Random random, ModelConfig config, int length) => [.. Enumerable.Range(0, length).Select(_ => random.Next(config.VocabularySize))];
+
+    private ModelSample Sample(int steps, long ticks, long medianTicks, long kernelsBefore, double keys)
+    {
+        double seconds = (double)ticks / Stopwatch.Frequency;
+        return new ModelSample(
+            steps, seconds, 1e3 * medianTicks / Stopwatch.Frequency, _work.WeightBytes, _work.Flops(keys), (double)(_model.KernelTicks - kernelsBefore) / ticks, _work.ExpertsPerLayer);
+    }
+
+    private void DecodeStep(int batch, int step)
+    {
+        _batch.Clear();
+        for (int i = 0; i < batch; i++)
+        {
+            _sequences[i].Length = _context + step;
+            _batch.Add(_sequences[i], _texts[i].AsSpan(_context + step, 1), LogitRows.Last);
+        }
+
+        _work.Add(batch, batch);
+        _model.Forward(_batch);
+        for (int i = 0; i < batch; i++) Sampler.Choose(_batch.Logits(i), [], Greedy, _context + step, _sampler);
+    }
+
+    private void Fill(int sequence, int tokens)
+    {
+        KvPageTable pages = _sequences[sequence];
+        pages.Length = 0;
+        for (int start = 0; start < tokens; start += _chunk)
+        {
+            int rows = Math.Min(_chunk, tokens - start);
+            bool isLast = start + rows == tokens;
+            _batch.Clear();
+            _batch.Add(pages, _texts[sequence].AsSpan(start, rows), isLast ? LogitRows.Last : LogitRows.None);
+            _work.Add(rows, isLast ? 1 : 0);
+            _model.Forward(_batch);
+        }
+    }
+
+    private unsafe KvPageTable NewSequence(int tokens)
+    {
+        int count = (tokens + KvLayout.PageTokens - 1) / KvLayout.PageTokens;
+        var pages = new KvPageTable(count);
+        for (int i = 0; i < count; i++) pages.Add((nint)_pages.Floats(_model.KvLayout.PageSizeBytes / sizeof(float)));
+        return pages;
+    }
+}
