@@ -86,7 +86,7 @@ internal sealed class ModelRun : IDisposable
         _work.Clear();
         long kernels = _model.KernelTicks, start = Stopwatch.GetTimestamp();
         Fill(0, _prefill);
-        Sampler.Choose(_batch.Logits(0), [], Greedy, _prefill, _sampler);
+        Choose(0, _prefill);
         long ticks = Stopwatch.GetTimestamp() - start;
         ModelSample sample = Sample(1, ticks, ticks, kernels, ((double)_prefill * (_prefill + 1)) / 2);
         Fill(0, _context);
@@ -141,8 +141,10 @@ internal sealed class ModelRun : IDisposable
 
         _work.Add(batch, batch);
         _model.Forward(_batch);
-        for (int i = 0; i < batch; i++) Sampler.Choose(_batch.Logits(i), [], Greedy, _context + step, _sampler);
+        for (int i = 0; i < batch; i++) Choose(i, _context + step);
     }
+
+    private void Choose(int logitRow, int position) => Sampler.Choose(new SamplingInput { Logits = _batch.Logits(logitRow), Position = position }, Greedy, _sampler);
 
     private void Fill(int sequence, int tokens)
     {
