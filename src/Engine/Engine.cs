@@ -1,5 +1,5 @@
 using Conclave.Engine.Pages;
-using Conclave.Engine.Sampling;
+using Conclave.Engine.Speculation;
 using Conclave.Model;
 
 namespace Conclave.Engine;
@@ -16,8 +16,9 @@ public sealed partial class Engine : IDisposable
     private readonly Thread _thread;
     private readonly AutoResetEvent _wake = new(false);
     private readonly Action<Sequence> _onCancelled;
-    private readonly SamplerScratch _scratch;
-    private readonly int[] _logitRows;
+    private readonly TokenChooser _chooser;
+    private readonly IDrafter? _drafter;
+    private readonly StepRows[] _rows;
     private readonly List<Sequence> _retired;
 
     // Guards the scheduler, the pool and everything below. Never held while the model runs.
@@ -29,11 +30,19 @@ public sealed partial class Engine : IDisposable
     private long _failedSteps;
     private long _promptTokens;
     private long _generatedTokens;
+    private long _draftedTokens;
+    private long _acceptedTokens;
     private long _stepStarted;
 
     /// <summary>Starts the step loop's thread. <paramref name="model"/> stays the caller's and must outlive the engine.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
     public Engine(Transformer model, EngineOptions options, TimeProvider clock)
+        : this(model, options, clock, NewDrafter)
+    {
+    }
+
+    /// <summary>As the other constructor, with drafts from elsewhere.</summary>
+    internal Engine(Transformer model, EngineOptions options, TimeProvider clock, Func<Transformer, EngineOptions, IDrafter?> newDrafter)
     {
         options.Validate();
         if (options.MaxStepRows > model.MaxRows)
@@ -42,10 +51,11 @@ public sealed partial class Engine : IDisposable
         _options = options;
         _clock = clock;
         _memory = new KvMemory(model.KvLayout, options.KvMemorySizeBytes);
-        _batch = new StepBatch(model.Config, options.MaxStepRows, options.MaxBatch);
+        _drafter = newDrafter(model, options);
+        _batch = new StepBatch(model.Config, options.MaxStepRows, Math.Min(options.MaxStepRows, options.MaxBatch * (1 + options.Speculation.Drafts)));
         _scheduler = new Scheduler(options.MaxBatch, options.MaxStepRows, _memory);
-        _scratch = new SamplerScratch(model.Config.VocabularySize);
-        _logitRows = new int[options.MaxBatch];
+        _chooser = new TokenChooser(model.Config.VocabularySize);
+        _rows = new StepRows[options.MaxBatch];
         _retired = new List<Sequence>(options.MaxBatch);
         _onCancelled = OnCancelled;
         _metrics = new EngineMetrics(() => Status);
@@ -64,6 +74,8 @@ public sealed partial class Engine : IDisposable
                     _scheduler.RunningCount, _scheduler.WaitingCount, _memory.HeldCount, _memory.PageCount, _stepCount, _promptTokens, _generatedTokens)
                 {
                     FailedSteps = _failedSteps,
+                    DraftedTokens = _draftedTokens,
+                    AcceptedTokens = _acceptedTokens,
                     Fault = _fault,
                     ParkedSequences = _parked.Count,
                     CachedPages = _memory.CachedCount,
@@ -127,10 +139,14 @@ public sealed partial class Engine : IDisposable
             if (_isDisposed)
                 return;
             _batch.Dispose();
+            _drafter?.Dispose();
             EndParking();
             _wake.Dispose();
         }
     }
+
+    private static MtpDrafter? NewDrafter(Transformer model, EngineOptions options) =>
+        options.Speculation.Drafts > 0 && model.Config.NextTokenPredictLayers > 0 ? new MtpDrafter(model, options.MaxStepRows, options.MaxBatch) : null;
 
     private static OperatingException Closed(Exception? fault) => fault is null
         ? new OperatingException(OperatingError.Unavailable, "The engine is shutting down.")
@@ -153,111 +169,6 @@ public sealed partial class Engine : IDisposable
         }
 
         EndAll();
-    }
-
-    /// <summary>One step of the whole batch: plan, forward, sample and emit, retire. False if there was nothing to do.</summary>
-    private bool Step()
-    {
-        long start = _clock.GetTimestamp();
-        ReadOnlySpan<StepSegment> segments;
-        lock (_gate)
-        {
-            segments = _scheduler.Plan();
-            _isStepping = !segments.IsEmpty;
-        }
-
-        if (segments.IsEmpty)
-            return false;
-        Volatile.Write(ref _stepStarted, start);
-
-        var tally = default(StepTally);
-        try
-        {
-            _batch.Clear();
-            for (int i = 0; i < segments.Length; i++)
-            {
-                (Sequence sequence, int rowCount, bool needsLogits) = segments[i];
-                if (!sequence.IsDecoding)
-                    tally.PromptTokens += rowCount;
-                _logitRows[i] = _batch.Add(sequence.Pages, sequence.NextRows(rowCount), needsLogits ? LogitRows.Last : LogitRows.None);
-            }
-
-            _model.Forward(_batch);
-            for (int i = 0; i < segments.Length; i++)
-            {
-                if (segments[i].NeedsLogits && SampleAndEmit(segments[i].Sequence, _batch.Logits(_logitRows[i])))
-                    tally.GeneratedTokens++;
-            }
-        }
-        catch (Exception fault)
-        {
-            // The pages of every sequence of the batch may be half written; those that had no rows in it go on.
-            tally.Failed = true;
-            OperatingException failure = StepFailure(fault);
-            foreach (StepSegment segment in segments)
-                segment.Sequence.Fail(failure);
-        }
-
-        Retire(tally);
-        _metrics.RecordStep(tally, _clock.GetElapsedTime(start).TotalMilliseconds);
-        return true;
-    }
-
-    /// <summary>What a failed step is to its sequences: experts that cannot be reached are nobody's mistake, and another try may find them.</summary>
-    private static OperatingException StepFailure(Exception fault)
-    {
-        for (Exception? cause = fault; cause is not null; cause = cause.InnerException)
-        {
-            if (cause is OperatingException { Error: OperatingError.Unavailable } unavailable)
-                return new OperatingException(OperatingError.Unavailable, unavailable.Message, fault);
-        }
-
-        return new OperatingException(OperatingError.Internal, "The step that computed this sequence failed.", fault);
-    }
-
-    /// <summary>Chooses the next token of <paramref name="sequence"/> and hands it over; true if the consumer got one.</summary>
-    private bool SampleAndEmit(Sequence sequence, ReadOnlySpan<float> logits)
-    {
-        SamplingParameters sampling = sequence.Request.Sampling;
-        try
-        {
-            int id = Sampler.Choose(sequence.NextChoice(logits), sampling, _scratch);
-            float logprob = 0;
-            if (sampling.TopLogprobs >= 0)
-            {
-                float logSumExp = LogProbabilities.LogSumExp(logits, _scratch);
-                LogProbabilities.Top(logits, logSumExp, sequence.NextAlternatives);
-                logprob = logits[id] - logSumExp;
-            }
-
-            return sequence.Emit(new GeneratedToken(id, logprob));
-        }
-        catch (OperatingException unusable)
-        {
-            // Its own logits are bad; the other sequences of the step go on.
-            sequence.Fail(unusable);
-            return false;
-        }
-    }
-
-    private void Retire(StepTally tally)
-    {
-        lock (_gate)
-        {
-            _stepCount++;
-            _failedSteps += tally.Failed ? 1 : 0;
-            _promptTokens += tally.PromptTokens;
-            _generatedTokens += tally.GeneratedTokens;
-            _scheduler.Retire(_retired);
-            LetLeave();
-        }
-
-        Volatile.Write(ref _stepStarted, 0);
-
-        // Only now, so that who sees the end of a sequence also sees its pages free.
-        foreach (Sequence sequence in _retired)
-            sequence.Complete();
-        _retired.Clear();
     }
 
     private void EndAll()

@@ -11,6 +11,8 @@ internal sealed class EngineMetrics : IDisposable
     private readonly Meter _meter = new(MeterName);
     private readonly Counter<long> _promptTokens;
     private readonly Counter<long> _generatedTokens;
+    private readonly Counter<long> _draftedTokens;
+    private readonly Counter<long> _acceptedTokens;
     private readonly Counter<long> _failedSteps;
     private readonly Histogram<double> _stepDurationMs;
 
@@ -18,6 +20,8 @@ internal sealed class EngineMetrics : IDisposable
     {
         _promptTokens = _meter.CreateCounter<long>("conclave.engine.prompt_tokens", "{token}", "Prompt tokens computed.");
         _generatedTokens = _meter.CreateCounter<long>("conclave.engine.generated_tokens", "{token}", "Tokens generated.");
+        _draftedTokens = _meter.CreateCounter<long>("conclave.engine.drafted_tokens", "{token}", "Drafts verified.");
+        _acceptedTokens = _meter.CreateCounter<long>("conclave.engine.accepted_tokens", "{token}", "Drafts that were right.");
         _failedSteps = _meter.CreateCounter<long>("conclave.engine.failed_steps", "{step}", "Steps that failed their sequences.");
         _stepDurationMs = _meter.CreateHistogram<double>("conclave.engine.step_duration", "ms", "Time of one step of the batch.");
         _meter.CreateObservableGauge("conclave.engine.running", () => status().Running, "{sequence}", "Sequences in the batch.");
@@ -30,10 +34,16 @@ internal sealed class EngineMetrics : IDisposable
         _meter.CreateObservableCounter("conclave.engine.kv_evictions", () => status().Evictions, "{page}", "Cached KV pages dropped to make room.");
     }
 
-    public void RecordStep(StepTally tally, double durationMs)
+    public void RecordStep(in StepTally tally, double durationMs)
     {
         _promptTokens.Add(tally.PromptTokens);
         _generatedTokens.Add(tally.GeneratedTokens);
+        if (tally.DraftedTokens > 0)
+        {
+            _draftedTokens.Add(tally.DraftedTokens);
+            _acceptedTokens.Add(tally.AcceptedTokens);
+        }
+
         if (tally.Failed)
             _failedSteps.Add(1);
         _stepDurationMs.Record(durationMs);

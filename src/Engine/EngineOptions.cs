@@ -1,3 +1,5 @@
+using Conclave.Engine.Speculation;
+
 namespace Conclave.Engine;
 
 /// <summary>Limits of one engine; validated when it starts.</summary>
@@ -15,6 +17,9 @@ public sealed record EngineOptions
     /// <summary>Most sequences that wait for room; more are refused as overloaded.</summary>
     public int MaxQueue { get; init; } = 1024;
 
+    /// <summary>Tokens drafted ahead, for models with an MTP module.</summary>
+    public SpeculationOptions Speculation { get; init; } = SpeculationOptions.Auto;
+
     /// <summary>Checks every limit that does not depend on the model.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Naming the option and its range.</exception>
     public void Validate()
@@ -22,6 +27,7 @@ public sealed record EngineOptions
         Require(MaxBatch is >= 1 and <= 4096, nameof(MaxBatch), "between 1 and 4096", MaxBatch);
         Require(MaxStepRows >= MaxBatch && MaxStepRows <= 65536, nameof(MaxStepRows), $"between {nameof(MaxBatch)} ({MaxBatch}) and 65536", MaxStepRows);
         Require(KvMemorySizeBytes >= 1, nameof(KvMemorySizeBytes), "at least one KV page", KvMemorySizeBytes);
+        Require(Speculation.Drafts is >= 0 and <= SpeculationOptions.MaxDrafts, nameof(Speculation), $"between 0 and {SpeculationOptions.MaxDrafts} drafts", Speculation.Drafts);
         Require(MaxQueue >= 1, nameof(MaxQueue), "at least 1", MaxQueue);
     }
 

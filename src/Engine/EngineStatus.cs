@@ -28,9 +28,15 @@ public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int 
     /// <summary>Steps that failed their sequences; the engine went on.</summary>
     public long FailedSteps { get; init; }
 
+    /// <summary>Drafts verified since the start.</summary>
+    public long DraftedTokens { get; init; }
+
+    /// <summary>Those of them that were right: tokens that needed no step of their own.</summary>
+    public long AcceptedTokens { get; init; }
+
     /// <summary>What ended the step loop, though nobody disposed the engine: it is unhealthy and serves nothing more. Null while all is well.</summary>
     public Exception? Fault { get; init; }
 }
 
 /// <summary>What one step did.</summary>
-internal record struct StepTally(int PromptTokens, int GeneratedTokens, bool Failed);
+internal record struct StepTally(int PromptTokens, int GeneratedTokens, int DraftedTokens, int AcceptedTokens, bool Failed);

@@ -5,7 +5,7 @@ namespace Conclave.Engine;
 /// <summary>The rows one sequence contributes to a step.</summary>
 /// <param name="Sequence">Whose.</param>
 /// <param name="RowCount">Tokens, from the first that is not in its pages yet.</param>
-/// <param name="NeedsLogits">Whether a token is sampled after its last row: not so for a prefill chunk that is not the prompt's last.</param>
+/// <param name="NeedsLogits">Whether a token is sampled after its last row, and after those of drafts: not so for a prefill chunk that is not the prompt's last.</param>
 internal readonly record struct StepSegment(Sequence Sequence, int RowCount, bool NeedsLogits);
 
 /// <summary>
@@ -61,13 +61,16 @@ internal sealed class Scheduler(int maxBatch, int maxStepRows, KvMemory memory)
         int segmentCount = 0;
         int rowsLeft = maxStepRows;
 
-        // Decode rows first: a token per running stream and step, however long the prompts that come in.
+        // Decode rows first: a token per running stream and step, however long the prompts that come in; drafts as far as that leaves room.
+        foreach (Sequence sequence in _running)
+            rowsLeft -= sequence.IsDecoding ? 1 : 0;
         foreach (Sequence sequence in _running)
         {
             if (!sequence.IsDecoding)
                 continue;
-            _segments[segmentCount++] = new StepSegment(sequence, 1, NeedsLogits: true);
-            rowsLeft--;
+            int drafts = Math.Min(sequence.DraftCount, rowsLeft);
+            _segments[segmentCount++] = new StepSegment(sequence, 1 + drafts, NeedsLogits: true);
+            rowsLeft -= drafts;
         }
 
         foreach (Sequence sequence in _running)

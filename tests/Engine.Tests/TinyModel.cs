@@ -1,34 +1,57 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Conclave.Engine.Speculation;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 using Conclave.Model.Experts;
+using Conclave.Model.Tokenization;
 
 namespace Conclave.Engine.Tests;
 
-/// <summary>The golden checkpoint <c>tiny-f32</c>, ready to serve; engines made here are disposed with it.</summary>
+/// <summary>A small checkpoint, ready to serve: the golden <c>tiny-f32</c> unless another one is named.</summary>
 internal sealed class TinyModel : IDisposable
 {
     private const int MaxRows = 64;
 
     private readonly Checkpoint _checkpoint;
     private readonly WorkerPool _workers = new(2);
+    private string? _temporary;
 
-    public TinyModel()
+    public TinyModel(string golden = "tiny-f32")
+        : this(Path.Combine(Repository(), "tests", "goldens", golden), GoldenIds(golden, "input_ids"), GoldenIds(golden, "greedy_tokens"))
     {
-        string directory = Path.Combine(Goldens(), "tiny-f32");
+    }
+
+    private TinyModel(string directory, int[] promptIds, int[] greedyTokens)
+    {
         _checkpoint = Checkpoint.Open(directory);
         ModelConfig config = _checkpoint.Config;
-        var experts =
-            from layer in Enumerable.Range(0, config.LayerCount)
-            where config.IsMoeLayer(layer)
-            from expert in Enumerable.Range(0, config.RoutedExpertCount)
-            select (layer, expert);
-        Dispatch = new FlakyDispatch(new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(_checkpoint, experts)]), _workers));
+        Dispatch = new FlakyDispatch(new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(_checkpoint, ExpertShard.AllOf(config))]), _workers));
         Transformer = new Transformer(_checkpoint, Dispatch, _workers, MaxRows);
+        PromptIds = promptIds;
+        GreedyTokens = greedyTokens;
+    }
 
-        using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(directory, "case.json")));
-        PromptIds = Ids(golden, "input_ids");
-        GreedyTokens = Ids(golden, "greedy_tokens");
+    /// <summary>The bundled demo model, whose MTP module is trained, with a prompt that it answers at length.</summary>
+    public static TinyModel Demo()
+    {
+        string directory = Path.Combine(Repository(), "models", "demo");
+        Tokenizer tokenizer = Tokenizer.Load(directory);
+        return new TinyModel(directory, [.. tokenizer.Encode("Once upon a time there was a little dog named Max. He liked to run in the park with his friend Lily.")], []);
+    }
+
+    /// <summary>Random weights for a configuration that is a golden case's with some keys changed.</summary>
+    public static TinyModel Random(string golden, params (string Key, JsonNode Value)[] changes)
+    {
+        string folder = Directory.CreateTempSubdirectory("conclave-engine-").FullName;
+        JsonObject config = JsonNode.Parse(File.ReadAllText(Path.Combine(Repository(), "tests", "goldens", golden, "config.json")))!.AsObject();
+        foreach ((string key, JsonNode value) in changes)
+            config[key] = value;
+        File.WriteAllText(Path.Combine(folder, "config.json"), config.ToJsonString());
+        string model = Path.Combine(folder, "model");
+        Synthesizer.Write(Path.Combine(folder, "config.json"), seed: 9, DType.BF16, model);
+        int vocabulary = ModelConfig.Load(model).VocabularySize;
+        return new TinyModel(model, [.. Enumerable.Range(0, 75).Select(i => i * 37 % vocabulary)], []) { _temporary = folder };
     }
 
     public Transformer Transformer { get; }
@@ -39,16 +62,20 @@ internal sealed class TinyModel : IDisposable
 
     public int[] GreedyTokens { get; }
 
-    public Engine Engine(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows) => new(
-        Transformer,
-        new EngineOptions
-        {
-            MaxBatch = maxBatch,
-            MaxStepRows = maxStepRows,
-            MaxQueue = maxQueue,
-            KvMemorySizeBytes = pages * Transformer.KvLayout.PageSizeBytes,
-        },
-        TimeProvider.System);
+    public Engine Engine(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows) =>
+        new(Transformer, Options(maxBatch, pages, maxQueue, maxStepRows), TimeProvider.System);
+
+    public EngineOptions Options(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows) => new()
+    {
+        MaxBatch = maxBatch,
+        MaxStepRows = maxStepRows,
+        MaxQueue = maxQueue,
+        KvMemorySizeBytes = pages * Transformer.KvLayout.PageSizeBytes,
+    };
+
+    /// <summary>An engine with drafts.</summary>
+    public Engine Speculating(SpeculationOptions speculation, int stepRows = MaxRows) =>
+        new(Transformer, Options(maxBatch: Math.Min(32, stepRows), maxStepRows: stepRows) with { Speculation = speculation }, TimeProvider.System);
 
     public GenerationRequest Golden(int maxTokens = 64) => new()
     {
@@ -63,17 +90,22 @@ internal sealed class TinyModel : IDisposable
         Transformer.Dispose();
         _workers.Dispose();
         _checkpoint.Dispose();
+        if (_temporary is not null)
+            Directory.Delete(_temporary, recursive: true);
     }
 
-    private static int[] Ids(JsonDocument golden, string name) =>
-        [.. golden.RootElement.GetProperty(name).EnumerateArray().Select(id => id.GetInt32())];
+    private static int[] GoldenIds(string golden, string name)
+    {
+        using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Repository(), "tests", "goldens", golden, "case.json")));
+        return [.. document.RootElement.GetProperty(name).EnumerateArray().Select(id => id.GetInt32())];
+    }
 
-    private static string Goldens()
+    private static string Repository()
     {
         string? directory = AppContext.BaseDirectory;
-        while (directory is not null && !Directory.Exists(Path.Combine(directory, "goldens")))
+        while (directory is not null && !File.Exists(Path.Combine(directory, "Cluster.sln")))
             directory = Path.GetDirectoryName(directory);
-        return Path.Combine(directory ?? throw new DirectoryNotFoundException("tests/goldens"), "goldens");
+        return directory ?? throw new DirectoryNotFoundException("the folder of Cluster.sln");
     }
 }
 

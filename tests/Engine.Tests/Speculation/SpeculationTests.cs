@@ -1,0 +1,201 @@
+using System.Text.Json.Nodes;
+using Conclave.Engine.Speculation;
+
+namespace Conclave.Engine.Tests.Speculation;
+
+/// <summary>Drafts of the MTP module change no bit of what a sequence gets: with random weights, where next to none is right, and with a trained module, where most are.</summary>
+public sealed class SpeculationTests
+{
+    private const int Requests = 20;
+
+    public static TheoryData<string, int, int> Cases
+    {
+        get
+        {
+            var cases = new TheoryData<string, int, int>();
+            foreach (string model in new[] { "mtp", "sparse", "demo" })
+            {
+                foreach ((int drafts, int stepRows) in new[] { (1, 64), (2, 24), (3, 64), (8, 37) })
+                    cases.Add(model, drafts, stepRows);
+            }
+
+            return cases;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task A_mixed_batch_gets_what_it_gets_without(string name, int drafts, int stepRows)
+    {
+        using TinyModel model = Open(name);
+        GenerationRequest[] requests = [.. Enumerable.Range(0, Requests).Select(i => RandomRequest(model, i))];
+        string[][] expected = await RunAsync(model, SpeculationOptions.Off, stepRows, requests);
+        using Engine engine = model.Speculating(SpeculationOptions.Always(drafts), stepRows);
+        string[][] got = await Task.WhenAll(requests.Select(request => BitsAsync(engine, request)));
+        for (int i = 0; i < Requests; i++)
+            Assert.True(expected[i].SequenceEqual(got[i]), $"request {i}: {string.Join(", ", expected[i])}\n{string.Join(", ", got[i])}");
+
+        EngineStatus status = engine.Status;
+        Assert.Equal((0, 0, 0L), (status.Running, status.PagesInUse, status.FailedSteps));
+        Assert.Equal(expected.Sum(tokens => tokens.Length), status.GeneratedTokens);
+        Assert.InRange(status.DraftedTokens, 100, int.MaxValue);
+        if (name == "demo")
+            Assert.InRange(status.AcceptedTokens, status.GeneratedTokens / 4, status.DraftedTokens);
+    }
+
+    [Theory]
+    [InlineData("mtp")]
+    [InlineData("demo")]
+    public async Task Every_end_is_met_exactly(string name)
+    {
+        using TinyModel model = Open(name);
+        GenerationRequest whole = Greedy(model, 40) with { Sampling = new() { Temperature = 0.7f, Seed = 4, FrequencyPenalty = 0.3f, TopLogprobs = 2 } };
+        string[] expected = (await RunAsync(model, SpeculationOptions.Off, 64, whole))[0];
+        int[] ids = Ids(expected);
+        using Engine engine = model.Speculating(SpeculationOptions.Always(3));
+        string[][] cut = await Task.WhenAll(Enumerable.Range(1, 39).Select(count => BitsAsync(engine, whole with { MaxTokens = count })));
+        string[][] stopped = await Task.WhenAll(Enumerable.Range(1, 39).Select(i => BitsAsync(engine, whole with { StopTokenIds = [ids[i]] })));
+        string[][] barred = await Task.WhenAll(Enumerable.Range(1, 39).Select(i => BitsAsync(engine, whole with { StopTokenIds = [ids[i]], IgnoreEos = true })));
+        for (int i = 1; i < 40; i++)
+        {
+            Assert.Equal(expected[..i], cut[i - 1]);
+            Assert.Equal(expected[..Array.IndexOf(ids, ids[i])], stopped[i - 1]);
+            Assert.Equal(expected, barred[i - 1]);
+        }
+    }
+
+    [Theory]
+    [InlineData("mtp", 1)]
+    [InlineData("demo", 3)]
+    public async Task A_sequence_resumed_after_any_token_goes_on_exactly(string name, int drafts)
+    {
+        using TinyModel model = Open(name);
+        GenerationRequest request = Greedy(model, 40) with { Sampling = new() { Temperature = 0.9f, TopP = 0.95f, Seed = 5, PresencePenalty = 0.4f } };
+        string[] whole = (await RunAsync(model, SpeculationOptions.Off, 64, request))[0];
+        int[] ids = Ids(whole);
+        using Engine engine = model.Speculating(SpeculationOptions.Always(drafts), stepRows: 30);
+        string[][] rests = await Task.WhenAll(Enumerable.Range(1, 39).Select(cut =>
+            BitsAsync(engine, request with { PromptIds = [.. request.PromptIds, .. ids[..cut]], ResumedCount = cut })));
+        for (int cut = 1; cut < 40; cut++)
+            Assert.Equal(whole[cut..], rests[cut - 1]);
+    }
+
+    [Fact]
+    public async Task Pages_that_come_from_elsewhere_go_on_without_a_first_draft()
+    {
+        using TinyModel model = Open("demo");
+        GenerationRequest request = Greedy(model, 60);
+        string[] whole = (await RunAsync(model, SpeculationOptions.Off, 64, request))[0];
+        using Engine source = model.Speculating(SpeculationOptions.Always(2));
+        for (int cut = 1; cut < 50; cut += 7)
+        {
+            using Sequence first = source.Submit(request);
+            List<string> read = [];
+            while (read.Count < cut)
+                read.Add(await first.ReadOneAsync());
+            Guid id = Guid.NewGuid();
+            using Engine target = model.Speculating(SpeculationOptions.Always(2));
+            using (SequenceExport? export = await source.ExportAsync(first))
+            {
+                if (export is not null)
+                    Copy(model, export, target, id);
+            }
+
+            read.AddRange(await first.ReadBitsAsync());
+            int[] ids = Ids([.. read]);
+            if (ids.Length < whole.Length)
+            {
+                using Sequence second = target.Submit(request with { PromptIds = [.. request.PromptIds, .. ids], ResumedCount = ids.Length }, id);
+                read.AddRange(await second.ReadBitsAsync());
+                Assert.Equal(0, target.Status.PromptTokens);
+            }
+
+            Assert.Equal(whole, read);
+        }
+    }
+
+    [Fact]
+    public async Task Cancelled_sequences_leave_nothing_and_disturb_nobody()
+    {
+        using TinyModel model = Open("demo");
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 8).Select(i => RandomRequest(model, i))];
+        string[][] expected = await RunAsync(model, SpeculationOptions.Off, 64, requests);
+        using Engine engine = model.Speculating(SpeculationOptions.Always(3));
+        string[][] got = await Task.WhenAll(requests.Select(async (request, i) =>
+        {
+            using Sequence victim = engine.Submit(Greedy(model, 200));
+            for (int tokens = i * 3; tokens > 0 && await victim.WaitToReadAsync(CancellationToken.None); tokens--)
+                victim.TryRead(out _);
+            victim.Dispose();
+            return await BitsAsync(engine, request);
+        }));
+        for (int i = 0; i < got.Length; i++)
+            Assert.Equal(expected[i], got[i]);
+        await engine.StatusWhenAsync(status => status is { Running: 0, PagesInUse: 0 });
+    }
+
+    [Fact]
+    public async Task A_model_without_the_module_drafts_nothing()
+    {
+        using var model = new TinyModel();
+        using Engine engine = model.Speculating(SpeculationOptions.Always(2));
+        using Sequence sequence = engine.Submit(model.Golden());
+        Assert.Equal(model.GreedyTokens, await sequence.ReadAllAsync());
+        Assert.Equal(0, engine.Status.DraftedTokens);
+    }
+
+    private static TinyModel Open(string name) => name switch
+    {
+        "demo" => TinyModel.Demo(),
+        "sparse" => TinyModel.Random("dsa", ("num_nextn_predict_layers", JsonValue.Create(1))),
+        _ => new TinyModel(name),
+    };
+
+    private static GenerationRequest Greedy(TinyModel model, int maxTokens) => model.Golden(maxTokens);
+
+    private static GenerationRequest RandomRequest(TinyModel model, int i)
+    {
+        var random = new Random(i);
+        int start = random.Next(model.PromptIds.Length / 2);
+        return new GenerationRequest
+        {
+            PromptIds = [.. model.PromptIds[start..], .. model.PromptIds[..random.Next(1, model.PromptIds.Length)]],
+            MaxTokens = random.Next(1, 50),
+            StopTokenIds = i % 4 == 1 ? [.. Enumerable.Range(0, 8).Select(_ => random.Next(model.Transformer.Config.VocabularySize))] : Array.Empty<int>(),
+            MinTokens = i % 8 == 1 ? 1 : 0,
+            Sampling = new SamplingParameters
+            {
+                Temperature = i % 3 == 0 ? 0 : 0.4f + (i % 4 * 0.3f),
+                TopP = i % 2 == 0 ? 1 : 0.9f,
+                FrequencyPenalty = i % 5 == 0 ? 0.4f : 0,
+                PresencePenalty = i % 7 == 0 ? -0.3f : 0,
+                RepetitionPenalty = i % 6 == 2 ? 1.2f : 1,
+                Seed = (ulong)i,
+                TopLogprobs = i % 6 == 0 ? 5 : -1,
+            },
+        };
+    }
+
+    private static async Task<string[][]> RunAsync(TinyModel model, SpeculationOptions options, int stepRows, params GenerationRequest[] requests)
+    {
+        using Engine engine = model.Speculating(options, stepRows);
+        return await Task.WhenAll(requests.Select(request => BitsAsync(engine, request)));
+    }
+
+    private static async Task<string[]> BitsAsync(Engine engine, GenerationRequest request)
+    {
+        using Sequence sequence = engine.Submit(request);
+        return await sequence.ReadBitsAsync();
+    }
+
+    private static int[] Ids(string[] bits) => [.. bits.Select(token => int.Parse(token.Split(' ')[0]))];
+
+    private static unsafe void Copy(TinyModel model, SequenceExport export, Engine target, Guid id)
+    {
+        using ParkedSequence parked = Assert.IsType<ParkedSequence>(target.TryPark(id, export.TokenIds, export.PagesNeeded));
+        long size = model.Transformer.KvLayout.PageSizeBytes;
+        for (int i = 0; i < export.PageCount; i++)
+            Buffer.MemoryCopy(export.Page(i), parked.Page(i), size, size);
+        Assert.True(parked.TryCommit(TimeSpan.FromMinutes(5)));
+    }
+}
