@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Conclave.Engine;
 using Conclave.Grains;
+using Conclave.Model;
 using Conclave.Model.Chat;
 using Conclave.Silo;
 
@@ -18,6 +19,11 @@ internal sealed class ModelOptions
 
     public Option<string> KvMemory { get; } = new("--kv-memory") { Description = "Memory for KV pages, such as 512M or 8G", DefaultValueFactory = _ => "1G", HelpName = "SIZE" };
 
+    /// <summary>Checked by hand, so that the remedy can be named.</summary>
+    public Option<string> KvType { get; } = new("--kv-dtype") { Description = "What KV pages hold: f32, bf16 (half of it) or fp8 (a quarter); tokens depend on it, so all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+
+    public Option<int> PageTokens { get; } = new("--page-tokens") { Description = "Tokens of a KV page, a multiple of 64; the prefix cache counts in pages", DefaultValueFactory = _ => KvLayout.BlockTokens, HelpName = "N" };
+
     public Option<string?> ChatFormat { get; } = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
 
     /// <summary>Checked by hand, so that the remedy can be named.</summary>
@@ -31,6 +37,8 @@ internal sealed class ModelOptions
         command.Add(Threads);
         command.Add(MaxBatch);
         command.Add(KvMemory);
+        command.Add(KvType);
+        command.Add(PageTokens);
         command.Add(ChatFormat);
         command.Add(DispatchType);
         command.Add(MicroBatches);
@@ -52,8 +60,22 @@ internal sealed class ModelOptions
             Type = Choose("--dispatch-dtype", parsed.GetValue(DispatchType)!, ("f32", Grains.DispatchType.F32), ("bf16", Grains.DispatchType.BF16), ("fp8", Grains.DispatchType.FP8)),
             MicroBatches = Choose("--micro-batches", parsed.GetValue(MicroBatches)!, ("auto", MicroBatchMode.Auto), ("1", MicroBatchMode.One), ("2", MicroBatchMode.Two)),
         },
-        Engine = new EngineOptions { MaxBatch = parsed.GetValue(MaxBatch), MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)), KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!) },
+        Engine = new EngineOptions { MaxBatch = parsed.GetValue(MaxBatch), MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)), KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!), Kv = Kv(parsed) },
     };
+
+    /// <summary>Type and size of KV pages.</summary>
+    /// <exception cref="ArgumentException">No such type, or no such size.</exception>
+    public KvOptions Kv(ParseResult parsed)
+    {
+        int pageTokens = parsed.GetValue(PageTokens);
+        if (pageTokens < KvLayout.BlockTokens || pageTokens > KvLayout.MaxPageTokens || pageTokens % KvLayout.BlockTokens != 0)
+            throw new ArgumentException($"--page-tokens: {pageTokens} is out of range; it must be a multiple of {KvLayout.BlockTokens} up to {KvLayout.MaxPageTokens}");
+        return new KvOptions { Type = ReadKvType(parsed.GetValue(KvType)!), PageTokens = pageTokens };
+    }
+
+    /// <summary>The KV type of this name.</summary>
+    /// <exception cref="ArgumentException">There is none of this name.</exception>
+    public static KvType ReadKvType(string name) => Choose("--kv-dtype", name, ("f32", Conclave.Model.KvType.F32), ("bf16", Conclave.Model.KvType.BF16), ("fp8", Conclave.Model.KvType.FP8));
 
     /// <summary>The forced chat format, if any.</summary>
     public ChatVariant? Variant(ParseResult parsed) => Variant(parsed.GetValue(ChatFormat));

@@ -43,9 +43,9 @@ public sealed partial class Engine
         ArgumentNullException.ThrowIfNull(tokenIds);
         lock (_gate)
         {
-            if (_isClosed || tokenIds.Length == 0 || pagesNeeded < KvPagePool.PagesFor(tokenIds.Length) || _parked.ContainsKey(id))
+            if (_isClosed || tokenIds.Length == 0 || pagesNeeded < _memory.PagesFor(tokenIds.Length) || _parked.ContainsKey(id))
                 return null;
-            var pages = new KvPageTable(pagesNeeded);
+            var pages = new KvPageTable(pagesNeeded, _memory.PageTokens);
             if (!_memory.TryGrow(pages, checked(pagesNeeded * _memory.PageTokens)))
                 return null;
             var parked = new ParkedSequence(this, id, [.. tokenIds], pages);
@@ -105,7 +105,7 @@ public sealed partial class Engine
         KvPageTable pages = parked.Pages;
 
         // The latents of a token depend on all tokens before it: one that differs makes every page behind it worthless. At least one token must be left to compute.
-        bool fits = pages.PageCount >= KvPagePool.PagesFor(request.TotalTokens)
+        bool fits = pages.PageCount >= _memory.PagesFor(request.TotalTokens)
             && parked.TokenIds.Length < request.PromptIds.Length
             && request.PromptIds.AsSpan().StartsWith(parked.TokenIds);
         if (fits)

@@ -103,8 +103,8 @@ public sealed partial class Engine : IDisposable
             StopTokenIds = request.StopTokenIds.ToArray(),
             Sampling = request.Sampling with { LogitBias = [.. request.Sampling.LogitBias] },
         };
-        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, _memory.PageCount);
-        var sequence = new Sequence(request, _onCancelled);
+        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, (long)_memory.PageCount * _memory.PageTokens);
+        var sequence = new Sequence(request, _memory.PageTokens, _onCancelled);
         lock (_gate)
         {
             if (_isClosed)

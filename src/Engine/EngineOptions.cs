@@ -1,4 +1,5 @@
 using Conclave.Engine.Speculation;
+using Conclave.Model;
 
 namespace Conclave.Engine;
 
@@ -14,6 +15,9 @@ public sealed record EngineOptions
     /// <summary>Native memory for KV pages.</summary>
     public long KvMemorySizeBytes { get; init; } = 1L << 30;
 
+    /// <summary>Type and size of KV pages: the model that the engine runs must have been made with them.</summary>
+    public KvOptions Kv { get; init; } = new();
+
     /// <summary>Most sequences that wait for room; more are refused as overloaded.</summary>
     public int MaxQueue { get; init; } = 1024;
 
@@ -28,6 +32,7 @@ public sealed record EngineOptions
         Require(MaxStepRows >= MaxBatch && MaxStepRows <= 65536, nameof(MaxStepRows), $"between {nameof(MaxBatch)} ({MaxBatch}) and 65536", MaxStepRows);
         Require(KvMemorySizeBytes >= 1, nameof(KvMemorySizeBytes), "at least one KV page", KvMemorySizeBytes);
         Require(Speculation.Drafts is >= 0 and <= SpeculationOptions.MaxDrafts, nameof(Speculation), $"between 0 and {SpeculationOptions.MaxDrafts} drafts", Speculation.Drafts);
+        Kv.Validate();
         Require(MaxQueue >= 1, nameof(MaxQueue), "at least 1", MaxQueue);
     }
 

@@ -65,9 +65,9 @@ public sealed record GenerationRequest
     /// <summary>Checks the request against a model and the KV memory at hand.</summary>
     /// <param name="vocabularySize">Token ids are below this.</param>
     /// <param name="contextLength">Most tokens of prompt and completion together.</param>
-    /// <param name="pageCount">KV pages in all.</param>
+    /// <param name="kvTokens">Tokens that all KV pages hold.</param>
     /// <exception cref="OperatingException">Invalid, or too long for the context or for all KV memory.</exception>
-    public void Validate(int vocabularySize, int contextLength, int pageCount)
+    public void Validate(int vocabularySize, int contextLength, long kvTokens)
     {
         Sampling.Validate();
         if (ResumedCount < 0 || ResumedCount >= Math.Max(1, MaxTokens))
@@ -82,11 +82,11 @@ public sealed record GenerationRequest
         ValidateIds(vocabularySize);
         long total = TotalTokens;
 
-        if (KvPagePool.PagesFor(total) > pageCount)
+        if (total > kvTokens)
         {
             throw new OperatingException(
                 OperatingError.ContextTooLong,
-                $"This server's KV memory holds {(long)pageCount * Model.KvLayout.PageTokens} tokens. However, you requested {total} tokens ({PromptTokens} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion, or start the server with a larger --kv-memory.");
+                $"This server's KV memory holds {kvTokens} tokens. However, you requested {total} tokens ({PromptTokens} in the messages, {MaxTokens} in the completion). Please reduce the length of the messages or completion, or start the server with a larger --kv-memory.");
         }
     }
 

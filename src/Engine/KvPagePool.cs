@@ -25,10 +25,11 @@ public sealed unsafe class KvPagePool : IDisposable
         if (memorySizeBytes < layout.PageSizeBytes)
         {
             throw new ArgumentOutOfRangeException(
-                nameof(memorySizeBytes), $"KV memory (--kv-memory) of {memorySizeBytes} bytes holds no KV page: this model needs {layout.PageSizeBytes} bytes for {KvLayout.PageTokens} tokens.");
+                nameof(memorySizeBytes), $"KV memory (--kv-memory) of {memorySizeBytes} bytes holds no KV page: this model needs {layout.PageSizeBytes} bytes for {layout.PageTokens} tokens.");
         }
 
         int pageCount = (int)Math.Min(memorySizeBytes / layout.PageSizeBytes, Array.MaxLength);
+        Layout = layout;
         _pageSizeBytes = (nuint)layout.PageSizeBytes;
         try
         {
@@ -55,8 +56,8 @@ public sealed unsafe class KvPagePool : IDisposable
     /// <summary>Pages held.</summary>
     public int HeldCount => PageCount - FreeCount;
 
-    /// <summary>Pages that <paramref name="tokenCount"/> tokens take.</summary>
-    public static int PagesFor(long tokenCount) => checked((int)((tokenCount + KvLayout.PageTokens - 1) / KvLayout.PageTokens));
+    /// <summary>Shape of the pages.</summary>
+    public KvLayout Layout { get; }
 
     /// <summary>Takes one page; its content is undefined.</summary>
     /// <exception cref="InvalidOperationException">None is free: look at <see cref="FreeCount"/> first.</exception>

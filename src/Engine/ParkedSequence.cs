@@ -17,7 +17,7 @@ public sealed unsafe class ParkedSequence : IDisposable
     public Guid Id { get; }
 
     /// <summary>Pages to fill.</summary>
-    public int PageCount => KvPagePool.PagesFor(TokenIds.Length);
+    public int PageCount => Pages.PagesFor(TokenIds.Length);
 
     /// <summary>The tokens whose latents the pages hold once they are filled.</summary>
     internal int[] TokenIds { get; }
@@ -31,7 +31,7 @@ public sealed unsafe class ParkedSequence : IDisposable
     internal ITimer? Expiry { get; set; }
 
     /// <summary>Page <paramref name="index"/>, below <see cref="PageCount"/>, to be filled before <see cref="TryCommit"/>: <see cref="KvLayout.PageSizeBytes"/> bytes.</summary>
-    public float* Page(int index) => Pages.Page(index);
+    public byte* Page(int index) => Pages.Page(index);
 
     /// <summary>
     /// All pages are filled: from now on, for <paramref name="expiry"/>, they can be adopted, and nobody else may touch them. False if the engine has ended.

@@ -20,10 +20,11 @@ public sealed class Sequence : IDisposable
     // Prompt, output and behind them drafts; the prompt alone until the sequence joins.
     private int[] _tokens;
 
-    internal Sequence(GenerationRequest request, Action<Sequence> onCancelled)
+    internal Sequence(GenerationRequest request, int pageTokens, Action<Sequence> onCancelled)
     {
         Request = request;
-        Pages = new KvPageTable(PagesNeeded);
+        PagesNeeded = (int)((request.TotalTokens + pageTokens - 1) / pageTokens);
+        Pages = new KvPageTable(PagesNeeded, pageTokens);
         _channel = new TokenChannel(request.ResumedCount);
         _tokens = request.PromptIds;
         _onCancelled = onCancelled;
@@ -48,7 +49,7 @@ public sealed class Sequence : IDisposable
     internal KvPageTable Pages { get; private set; }
 
     /// <summary>Pages for the prompt and the longest completion.</summary>
-    internal int PagesNeeded => KvPagePool.PagesFor(Request.TotalTokens);
+    internal int PagesNeeded { get; }
 
     /// <summary>Tokens of prompt and output so far.</summary>
     internal ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, TokenCount);

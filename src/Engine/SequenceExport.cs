@@ -24,13 +24,13 @@ public sealed unsafe class SequenceExport : IDisposable
     public int[] TokenIds { get; }
 
     /// <summary>Pages that hold them.</summary>
-    public int PageCount => KvPagePool.PagesFor(TokenIds.Length);
+    public int PageCount => _pages.PagesFor(TokenIds.Length);
 
     /// <summary>Pages that the sequence will need to its longest end.</summary>
     public int PagesNeeded { get; }
 
     /// <summary>Page <paramref name="index"/>, below <see cref="PageCount"/>: <see cref="KvLayout.PageSizeBytes"/> bytes.</summary>
-    public float* Page(int index) => _pages.Page(index);
+    public byte* Page(int index) => _pages.Page(index);
 
     /// <inheritdoc/>
     public void Dispose()

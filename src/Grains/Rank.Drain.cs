@@ -1,6 +1,7 @@
 using Conclave.Engine;
 using Conclave.Grains.Migration;
 using Conclave.Grains.Transport;
+using Conclave.Model;
 using Microsoft.Extensions.Logging;
 
 namespace Conclave.Grains;
@@ -103,10 +104,10 @@ public sealed partial class Rank
     }
 
     /// <summary>Makes itself known to other ranks.</summary>
-    private void Receive(TensorTransport transport, Engine.Engine engine, long pageSizeBytes)
+    private void Receive(TensorTransport transport, Engine.Engine engine, KvLayout layout)
     {
-        _sender = new KvSender(pageSizeBytes, TimeSpan.FromMilliseconds(Options.ParkMs));
-        _receiver = new KvReceiver(engine, pageSizeBytes, TimeSpan.FromMilliseconds(Options.ParkMs), _clock) { IsOpen = !_isDraining };
+        _sender = new KvSender(layout, TimeSpan.FromMilliseconds(Options.ParkMs));
+        _receiver = new KvReceiver(engine, layout, TimeSpan.FromMilliseconds(Options.ParkMs), _clock) { IsOpen = !_isDraining };
         foreach (ushort kind in KvFrame.Kinds) transport.Handle(kind, _receiver);
     }
 

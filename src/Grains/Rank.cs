@@ -63,9 +63,9 @@ public sealed partial class Rank : IDisposable
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
     public void Start()
     {
-        _model = new Transformer(_checkpoint, _experts, _workers, _engineOptions.MaxStepRows);
+        _model = new Transformer(_checkpoint, _experts, _workers, _engineOptions.MaxStepRows, kv: _engineOptions.Kv);
         _engine = new Engine.Engine(_model, _engineOptions, _clock);
-        if (_transport is not null) Receive(_transport, _engine, _model.KvLayout.PageSizeBytes);
+        if (_transport is not null) Receive(_transport, _engine, _model.KvLayout);
     }
 
     /// <summary>Reserves pages for a sequence and queues it; pages that another rank sent under its id are used.</summary>

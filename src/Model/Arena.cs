@@ -14,20 +14,21 @@ public sealed unsafe class Arena : IDisposable
     /// <summary>Memory for <paramref name="count"/> 32-bit integers.</summary>
     public int* Ints(long count) => (int*)Bytes(count * sizeof(int));
 
-    /// <summary>Frees everything that was handed out.</summary>
-    public void Dispose()
-    {
-        foreach (var block in _blocks)
-            NativeMemory.AlignedFree((void*)block);
-        _blocks.Clear();
-    }
-
-    private void* Bytes(long sizeBytes)
+    /// <summary>Memory of <paramref name="sizeBytes"/> bytes.</summary>
+    public void* Bytes(long sizeBytes)
     {
         var size = (nuint)Math.Max(sizeBytes, Alignment);
         var block = NativeMemory.AlignedAlloc(size, Alignment);
         NativeMemory.Clear(block, size);
         _blocks.Add((nint)block);
         return block;
+    }
+
+    /// <summary>Frees everything that was handed out.</summary>
+    public void Dispose()
+    {
+        foreach (var block in _blocks)
+            NativeMemory.AlignedFree((void*)block);
+        _blocks.Clear();
     }
 }

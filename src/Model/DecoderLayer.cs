@@ -19,13 +19,13 @@ internal sealed unsafe class DecoderLayer
     private readonly MlpWeights _always;
 
     /// <summary>Binds <c>model.layers.{index}.*</c> except the routed experts.</summary>
-    public DecoderLayer(Checkpoint checkpoint, int index, Arena arena)
+    public DecoderLayer(Checkpoint checkpoint, int index, KvLayout layout, Arena arena)
     {
         var c = _config = checkpoint.Config;
         _index = index;
         var prefix = $"model.layers.{index}.";
         _inputNorm = Vectors.Load(checkpoint, prefix + "input_layernorm.weight", c.HiddenSize, arena);
-        _attention = new MultiHeadLatentAttention(checkpoint, index, arena);
+        _attention = new MultiHeadLatentAttention(checkpoint, index, layout, arena);
         _postAttentionNorm = Vectors.Load(checkpoint, prefix + "post_attention_layernorm.weight", c.HiddenSize, arena);
         if (!c.IsMoeLayer(index))
         {

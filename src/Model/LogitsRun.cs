@@ -19,13 +19,13 @@ public sealed unsafe class LogitsRun : IDisposable
 
     /// <summary>Binds all weights of <paramref name="checkpoint"/>, whose life must exceed this object's.</summary>
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
-    public LogitsRun(Checkpoint checkpoint, int threadCount)
+    public LogitsRun(Checkpoint checkpoint, int threadCount, KvOptions? kv = null)
     {
         _checkpoint = checkpoint;
         var config = checkpoint.Config;
         _workers = new WorkerPool(threadCount);
         _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), _workers);
-        _model = new Transformer(checkpoint, _experts, _workers, ChunkRows);
+        _model = new Transformer(checkpoint, _experts, _workers, ChunkRows, kv: kv);
         _batch = new StepBatch(config, ChunkRows, ChunkRows);
     }
 
@@ -82,10 +82,10 @@ public sealed unsafe class LogitsRun : IDisposable
 
     private KvPageTable NewSequence(int tokens)
     {
-        var count = (tokens + KvLayout.PageTokens - 1) / KvLayout.PageTokens;
-        var pages = new KvPageTable(count);
+        var count = _model.KvLayout.PagesFor(tokens);
+        var pages = new KvPageTable(count, _model.KvLayout.PageTokens);
         for (var i = 0; i < count; i++)
-            pages.Add((nint)_arena.Floats(_model.KvLayout.PageSizeBytes / sizeof(float)));
+            pages.Add((nint)_arena.Bytes(_model.KvLayout.PageSizeBytes));
         return pages;
     }
 

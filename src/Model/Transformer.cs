@@ -31,14 +31,15 @@ public sealed unsafe class Transformer : IDisposable
     /// <param name="workers">Threads of the pass.</param>
     /// <param name="maxRows">Most rows of one pass: scratch memory is sized for it.</param>
     /// <param name="kernels">Kernels of a certain tier; null for the fastest.</param>
+    /// <param name="kv">Type and size of KV pages; null for the defaults.</param>
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
-    public Transformer(Checkpoint checkpoint, IExpertDispatch experts, WorkerPool workers, int maxRows, KernelSet? kernels = null)
+    public Transformer(Checkpoint checkpoint, IExpertDispatch experts, WorkerPool workers, int maxRows, KernelSet? kernels = null, KvOptions? kv = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
         Checkpoint = checkpoint;
         MaxRows = maxRows;
         var c = Config = checkpoint.Config;
-        KvLayout = KvLayout.For(c);
+        KvLayout = KvLayout.For(c, kv);
         _experts = experts;
         _compute = new Compute(workers, kernels ?? KernelSet.Best, ScratchFloats(c));
         _step = new StepBuffers(c, maxRows, _arena);
@@ -47,7 +48,7 @@ public sealed unsafe class Transformer : IDisposable
         _halves = [new Pass(c, _compute, _step), new Pass(c, _compute, _step)];
         _buffers = new LayerBuffers(c, maxRows, _arena);
         _embedding = Weight.Bind(checkpoint, "model.embed_tokens.weight", c.VocabularySize, c.HiddenSize);
-        _layers = [.. Enumerable.Range(0, c.LayerCount).Select(layer => new DecoderLayer(checkpoint, layer, _arena))];
+        _layers = [.. Enumerable.Range(0, c.LayerCount).Select(layer => new DecoderLayer(checkpoint, layer, KvLayout, _arena))];
         _norm = Vectors.Load(checkpoint, "model.norm.weight", c.HiddenSize, _arena);
         _head = Weight.Bind(checkpoint, c.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", c.VocabularySize, c.HiddenSize);
     }

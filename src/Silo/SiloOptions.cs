@@ -2,6 +2,7 @@ using System.Net;
 using Conclave.Engine;
 using Conclave.Grains;
 using Conclave.Grains.Transport;
+using Conclave.Model;
 
 namespace Conclave.Silo;
 
@@ -124,6 +125,7 @@ public sealed record SiloOptions
         Dispatch.Validate();
         Check(Engine.MaxBatch is >= 1 and <= 4096, "--max-batch", "1 to 4096", Engine.MaxBatch);
         Check(Engine.MaxStepRows >= Engine.MaxBatch, "rows of a step", $"at least --max-batch ({Engine.MaxBatch})", Engine.MaxStepRows);
+        Check(Engine.Kv.PageTokens >= KvLayout.BlockTokens && Engine.Kv.PageTokens <= KvLayout.MaxPageTokens && Engine.Kv.PageTokens % KvLayout.BlockTokens == 0, "--page-tokens", $"a multiple of {KvLayout.BlockTokens} up to {KvLayout.MaxPageTokens}", Engine.Kv.PageTokens);
         Check(Engine.KvMemorySizeBytes > 0, "--kv-memory", "more than 0", Engine.KvMemorySizeBytes);
     }
 

@@ -4,7 +4,7 @@ namespace Conclave.Engine.Tests;
 
 public sealed unsafe class KvPagePoolTests
 {
-    private static readonly KvLayout Layout = new(LayerCount: 2, LatentWidth: 8, IndexKeyWidth: 3);
+    private static readonly KvLayout Layout = new(layerCount: 2, latentRank: 5, ropeWidth: 3, indexKeyWidth: 3);
 
     [Fact]
     public void Pages_are_aligned_disjoint_and_writable_to_the_last_byte()
@@ -51,7 +51,7 @@ public sealed unsafe class KvPagePoolTests
     public void Returning_a_table_empties_it()
     {
         using var pool = new KvPagePool(Layout, 4 * Layout.PageSizeBytes);
-        var table = new KvPageTable(3) { Length = 100 };
+        var table = new KvPageTable(3, Layout.PageTokens) { Length = 100 };
         table.Add(pool.Take());
         table.Add(pool.Take());
         pool.ReturnAll(table);
@@ -70,7 +70,7 @@ public sealed unsafe class KvPagePoolTests
     [InlineData(64, 1)]
     [InlineData(65, 2)]
     [InlineData(4L << 30, 1 << 26)]
-    public void Pages_for_tokens_are_rounded_up(long tokens, int pages) => Assert.Equal(pages, KvPagePool.PagesFor(tokens));
+    public void Pages_for_tokens_are_rounded_up(long tokens, int pages) => Assert.Equal(pages, Layout.PagesFor(tokens));
 
     [Fact]
     public void A_large_pool_is_reserved_without_being_touched()

@@ -5,7 +5,7 @@ namespace Conclave.Engine.Tests;
 
 public sealed class SchedulerTests
 {
-    private static readonly KvLayout Layout = new(LayerCount: 1, LatentWidth: 1, IndexKeyWidth: 0);
+    private static readonly KvLayout Layout = new(layerCount: 1, latentRank: 1, ropeWidth: 0, indexKeyWidth: 0);
 
     [Fact]
     public void Decode_rows_come_first_and_prefill_fills_up()
@@ -108,7 +108,7 @@ public sealed class SchedulerTests
             Assert.True(step < 100_000, "everyone finishes");
             for (int i = random.Next(4); i > 0 && step < 200; i--)
             {
-                int total = random.Next(2, (random.Next(5) == 0 ? pageCount : 2) * KvLayout.PageTokens);
+                int total = random.Next(2, (random.Next(5) == 0 ? pageCount : 2) * Layout.PageTokens);
                 int prompt = random.Next(1, total);
                 arrived.Add(Sequence(prompt, total - prompt));
                 scheduler.Enqueue(arrived[^1]);
@@ -146,7 +146,7 @@ public sealed class SchedulerTests
     private static KvMemory Pool(int pageCount) => new(Layout, pageCount * Layout.PageSizeBytes);
 
     private static Sequence Sequence(int prompt, int output) =>
-        new(new GenerationRequest { PromptIds = new int[prompt], MaxTokens = output, StopTokenIds = Array.Empty<int>() }, static _ => { });
+        new(new GenerationRequest { PromptIds = new int[prompt], MaxTokens = output, StopTokenIds = Array.Empty<int>() }, Layout.PageTokens, static _ => { });
 
     /// <summary>What the engine does with a plan, less the model.</summary>
     private static List<(Sequence Sequence, int Rows, bool NeedsLogits)> Step(Scheduler scheduler)

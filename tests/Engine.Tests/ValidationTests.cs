@@ -4,12 +4,12 @@ public sealed class ValidationTests
 {
     private const int Vocabulary = 400;
     private const int Context = 1000;
-    private const int Pages = 20;
+    private const int KvTokens = 20 * 64;
 
     private static readonly GenerationRequest Good = new() { PromptIds = [0, 399], MaxTokens = 10, StopTokenIds = [1] };
 
     [Fact]
-    public void A_good_request_passes() => Good.Validate(Vocabulary, Context, Pages);
+    public void A_good_request_passes() => Good.Validate(Vocabulary, Context, KvTokens);
 
     [Fact]
     public void An_empty_prompt_is_refused() => Refused(Good with { PromptIds = [] }, OperatingError.InvalidRequest, "empty");
@@ -39,13 +39,13 @@ public sealed class ValidationTests
     }
 
     [Fact]
-    public void The_whole_context_may_be_used() => (Good with { MaxTokens = 998 }).Validate(Vocabulary, Context, Pages);
+    public void The_whole_context_may_be_used() => (Good with { MaxTokens = 998 }).Validate(Vocabulary, Context, KvTokens);
 
     [Fact]
     public void More_than_all_kv_memory_is_refused_naming_the_option()
     {
-        Refused(Good with { MaxTokens = 127 }, OperatingError.ContextTooLong, "--kv-memory", pages: 2);
-        (Good with { MaxTokens = 126 }).Validate(Vocabulary, Context, 2);
+        Refused(Good with { MaxTokens = 127 }, OperatingError.ContextTooLong, "--kv-memory", kvTokens: 2 * 64);
+        (Good with { MaxTokens = 126 }).Validate(Vocabulary, Context, 2 * 64);
     }
 
     [Theory]
@@ -81,9 +81,9 @@ public sealed class ValidationTests
         Assert.Equal("MaxQueue", Assert.Throws<ArgumentOutOfRangeException>(() => new EngineOptions { MaxQueue = 0 }.Validate()).ParamName);
     }
 
-    private static string Refused(GenerationRequest request, OperatingError expected, string part, int pages = Pages)
+    private static string Refused(GenerationRequest request, OperatingError expected, string part, long kvTokens = KvTokens)
     {
-        var error = Assert.Throws<OperatingException>(() => request.Validate(Vocabulary, Context, pages));
+        var error = Assert.Throws<OperatingException>(() => request.Validate(Vocabulary, Context, kvTokens));
         Assert.Equal(expected, error.Error);
         Assert.Contains(part, error.Message, StringComparison.Ordinal);
         return error.Message;

@@ -24,7 +24,7 @@ public sealed unsafe class KvMemory : IDisposable
     public KvMemory(KvLayout layout, long memorySizeBytes)
     {
         _layout = layout;
-        PageTokens = KvLayout.PageTokens;
+        PageTokens = layout.PageTokens;
         _pool = new KvPagePool(layout, memorySizeBytes);
         _index = new PrefixIndex(_pool.PageCount, PageTokens);
         _unused = new PageList(_pool.PageCount);

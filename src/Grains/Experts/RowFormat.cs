@@ -25,7 +25,7 @@ public static unsafe class RowFormat
                 new ReadOnlySpan<float>(row, columns).CopyTo(new Span<float>(wire, columns));
                 break;
             case DispatchType.BF16:
-                for (int i = 0; i < columns; i++) ((ushort*)wire)[i] = ToBf16(row[i]);
+                for (int i = 0; i < columns; i++) ((ushort*)wire)[i] = Bf16.Encode(row[i]);
                 break;
             default:
                 new Span<byte>(wire + columns, ScaleOffset(columns) - columns).Clear();
@@ -43,7 +43,7 @@ public static unsafe class RowFormat
                 new ReadOnlySpan<float>(wire, columns).CopyTo(new Span<float>(row, columns));
                 break;
             case DispatchType.BF16:
-                for (int i = 0; i < columns; i++) row[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)wire)[i] << 16);
+                for (int i = 0; i < columns; i++) row[i] = Bf16.Decode(((ushort*)wire)[i]);
                 break;
             default:
                 Fp8.DequantizeRow(wire, (float*)(wire + ScaleOffset(columns)), columns, row);
@@ -54,12 +54,4 @@ public static unsafe class RowFormat
     private static int ScaleCount(int columns) => (columns + Fp8.ActivationBlock - 1) / Fp8.ActivationBlock;
 
     private static int ScaleOffset(int columns) => (columns + 3) & ~3;
-
-    private static ushort ToBf16(float value)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(value);
-        // A NaN keeps its upper bits and stays one; rounding could carry it into an infinity.
-        if (float.IsNaN(value)) return (ushort)((bits >> 16) | 0x40);
-        return (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-    }
 }

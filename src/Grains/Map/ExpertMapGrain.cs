@@ -76,7 +76,7 @@ public sealed partial class ExpertMapGrain : Grain, IExpertMapGrain
         if (!SiloOffers.AreEqual(_view.Silos.FirstOrDefault(o => o.Silo == offer.Silo), offer))
         {
             if (_view.Silos.FirstOrDefault(o => o.Fingerprint != offer.Fingerprint && o.Silo != offer.Silo) is { } other)
-                throw new ClusterException(OperatingError.InvalidRequest, $"the silo has {offer.Fingerprint}, silo {other.Silo} has {other.Fingerprint}: give all silos the same --model and --dispatch-dtype");
+                throw new ClusterException(OperatingError.InvalidRequest, $"the silo has {offer.Fingerprint}, silo {other.Silo} has {other.Fingerprint}: give all silos the same --model, --dispatch-dtype and --kv-dtype");
             LogJoined(offer.Silo, offer.Slots, offer.Attention);
             Publish(_view.With(offer, _expertSizes, _lastVersion + 1));
             PlanSoon("a silo joined");

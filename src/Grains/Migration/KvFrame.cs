@@ -56,4 +56,10 @@ internal struct KvHead
 
     /// <summary>Offer: bytes of a page; both ends must mean the same model.</summary>
     public long PageSizeBytes;
+
+    /// <summary>Offer: tokens of a page.</summary>
+    public int PageTokens;
+
+    /// <summary>Offer: the <see cref="Model.KvType"/> of the values.</summary>
+    public int KvType;
 }

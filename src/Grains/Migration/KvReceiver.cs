@@ -1,15 +1,16 @@
 using System.Collections.Concurrent;
 using Conclave.Engine;
 using Conclave.Grains.Transport;
+using Conclave.Model;
 
 namespace Conclave.Grains.Migration;
 
 /// <summary>Takes KV pages of sequences that other ranks hand over, and parks them until a gateway asks for the sequence.</summary>
 /// <param name="engine">Whose pages; called once the rank has started.</param>
-/// <param name="pageSizeBytes">Bytes of a page of this model.</param>
+/// <param name="layout">Pages of this rank.</param>
 /// <param name="keep">How long complete ones are kept, and how long the next part of an incomplete one is waited for.</param>
 /// <param name="clock">Tells the time.</param>
-internal sealed unsafe class KvReceiver(Engine.Engine engine, long pageSizeBytes, TimeSpan keep, TimeProvider clock) : IRequestHandler
+internal sealed unsafe class KvReceiver(Engine.Engine engine, KvLayout layout, TimeSpan keep, TimeProvider clock) : IRequestHandler
 {
     private readonly ConcurrentDictionary<Guid, Reception> _receptions = new();
 
@@ -41,7 +42,8 @@ internal sealed unsafe class KvReceiver(Engine.Engine engine, long pageSizeBytes
     private string? Offer(KvHead head, int* tokens, int bodySizeBytes)
     {
         if (!IsOpen) return "this rank takes no new sequences";
-        if (head.PageSizeBytes != pageSizeBytes) return $"pages of {head.PageSizeBytes} bytes do not fit those of {pageSizeBytes} bytes here: another model";
+        if (head.PageSizeBytes != layout.PageSizeBytes || head.PageTokens != layout.PageTokens || head.KvType != (int)layout.Type)
+            return $"pages of {head.PageTokens} tokens as {(KvType)head.KvType} ({head.PageSizeBytes} bytes) do not fit those of {layout} here: another model, --kv-dtype or --page-tokens";
         if (head.Count < 1 || (long)head.Count * sizeof(int) != bodySizeBytes) return $"{head.Count} tokens do not fit {bodySizeBytes} bytes";
         if (engine.TryPark(head.Id, new ReadOnlySpan<int>(tokens, head.Count).ToArray(), head.PagesNeeded) is not { } parked) return $"no room for {head.PagesNeeded} pages";
         var reception = new Reception(parked);
@@ -54,9 +56,9 @@ internal sealed unsafe class KvReceiver(Engine.Engine engine, long pageSizeBytes
     private string? Page(KvHead head, byte* body, int bodySizeBytes)
     {
         if (!_receptions.TryGetValue(head.Id, out Reception? reception)) return "it was not offered, or took too long";
-        if (bodySizeBytes != pageSizeBytes) return $"a page of {bodySizeBytes} bytes, not {pageSizeBytes}";
+        if (bodySizeBytes != layout.PageSizeBytes) return $"a page of {bodySizeBytes} bytes, not {layout.PageSizeBytes}";
         reception.Patience?.Change(keep, Timeout.InfiniteTimeSpan);
-        return reception.Fill(head.Count, body, pageSizeBytes);
+        return reception.Fill(head.Count, body, bodySizeBytes);
     }
 
     private string? Commit(KvHead head)

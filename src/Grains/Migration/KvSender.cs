@@ -1,12 +1,13 @@
 using Conclave.Engine;
 using Conclave.Grains.Transport;
+using Conclave.Model;
 
 namespace Conclave.Grains.Migration;
 
 /// <summary>Sends the KV pages of a sequence to another rank. Blocks the calling thread; one transfer a thread.</summary>
-/// <param name="pageSizeBytes">Bytes of a page of this model.</param>
+/// <param name="layout">Pages of this rank.</param>
 /// <param name="timeout">How long the target may take to acknowledge one request.</param>
-internal sealed unsafe class KvSender(long pageSizeBytes, TimeSpan timeout)
+internal sealed unsafe class KvSender(KvLayout layout, TimeSpan timeout)
 {
     /// <summary>Pages under way: while one is checked at the target, the next is copied here.</summary>
     private const int Window = 3;
@@ -15,7 +16,7 @@ internal sealed unsafe class KvSender(long pageSizeBytes, TimeSpan timeout)
     public string? Send(Guid id, SequenceExport export, TransportPeer target)
     {
         if (export.TokenIds.Length == 0) return "nothing of it was computed yet";
-        if (HeadAndPage > int.MaxValue) return $"a page of {pageSizeBytes} bytes does not fit a message";
+        if (HeadAndPage > int.MaxValue) return $"a page of {layout.PageSizeBytes} bytes does not fit a message";
         if (!target.WaitAlive(timeout)) return "it is not connected";
         using (TensorCall offer = Offer(id, export, target))
             if (Failure(offer) is { } refusal) return refusal;
@@ -33,16 +34,17 @@ internal sealed unsafe class KvSender(long pageSizeBytes, TimeSpan timeout)
         return failure;
     }
 
-    private long HeadAndPage => KvFrame.HeadSizeBytes + pageSizeBytes;
+    private long HeadAndPage => KvFrame.HeadSizeBytes + layout.PageSizeBytes;
 
     private string? SendPages(Guid id, SequenceExport export, TransportPeer target)
     {
+        long pageSizeBytes = layout.PageSizeBytes;
         var underWay = new Queue<TensorCall>(Window);
         string? failure = null;
         for (int page = 0; page < export.PageCount && failure is null; page++)
         {
             if (underWay.Count == Window) failure = End(underWay.Dequeue());
-            TensorCall call = Begin(target, KvFrame.Page, new KvHead { Id = id, Count = page, Checksum = KvFrame.Checksum((byte*)export.Page(page), pageSizeBytes) }, (int)pageSizeBytes);
+            TensorCall call = Begin(target, KvFrame.Page, new KvHead { Id = id, Count = page, Checksum = KvFrame.Checksum(export.Page(page), pageSizeBytes) }, (int)pageSizeBytes);
             Buffer.MemoryCopy(export.Page(page), call.RequestData + KvFrame.HeadSizeBytes, pageSizeBytes, pageSizeBytes);
             underWay.Enqueue(call);
             call.Send(timeout);
@@ -62,7 +64,9 @@ internal sealed unsafe class KvSender(long pageSizeBytes, TimeSpan timeout)
                 Id = id,
                 Count = export.TokenIds.Length,
                 PagesNeeded = export.PagesNeeded,
-                PageSizeBytes = pageSizeBytes,
+                PageSizeBytes = layout.PageSizeBytes,
+                PageTokens = layout.PageTokens,
+                KvType = (int)layout.Type,
                 Checksum = KvFrame.Checksum((byte*)tokens, sizeBytes),
             };
             TensorCall call = Begin(target, KvFrame.Offer, head, sizeBytes);

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Conclave.Model.Checkpoints;
 using Conclave.Model.Kernels;
 
@@ -23,10 +22,10 @@ internal sealed unsafe class LightningIndexer
     private readonly float _scale;
 
     /// <summary>Binds <c>model.layers.{layer}.self_attn.indexer.*</c>.</summary>
-    public LightningIndexer(Checkpoint checkpoint, int layer, Arena arena)
+    public LightningIndexer(Checkpoint checkpoint, int layer, KvLayout layout, Arena arena)
     {
         var c = _config = checkpoint.Config;
-        _layout = KvLayout.For(c);
+        _layout = layout;
         _layer = layer;
         _scale = (float)(1 / Math.Sqrt(c.IndexHeadCount) / Math.Sqrt(c.IndexHeadDim));
         var prefix = $"model.layers.{layer}.self_attn.indexer.";
@@ -37,10 +36,10 @@ internal sealed unsafe class LightningIndexer
         _headWeights = Weight.Bind(checkpoint, prefix + "weights_proj.weight", c.IndexHeadCount, c.HiddenSize);
     }
 
-    /// <summary>Floats of scratch that each thread needs: a block's scores for every head, and one score for every position.</summary>
+    /// <summary>Floats of scratch that each thread needs: a block of keys, and one score for every position.</summary>
     public static long ScratchFloats(ModelConfig c) => c.IndexHeadCount == 0
         ? 0
-        : Linear.PanelFloats(c.IndexHeadDim) + ((long)c.IndexHeadCount * KvLayout.PageTokens) + c.MaxPositions;
+        : ((long)c.IndexHeadDim * KvLayout.BlockTokens) + c.MaxPositions + KvLayout.BlockTokens;
 
     /// <summary>Appends the rows' index keys to their pages and chooses the keys of rows that see more than are kept.</summary>
     /// <param name="pass">The pass; <c>pass.Normed</c> is the layer's input.</param>
@@ -71,8 +70,7 @@ internal sealed unsafe class LightningIndexer
         kernels.LayerNorm(key, _keyNormWeight, _keyNormBias, LayerNormEpsilon, c.IndexHeadDim);
         RopeTable.RotateHalves(key, cosines, sines, pairs);
         var position = pass.Positions[row];
-        var destination = pass.Pages(row).Page(position / KvLayout.PageTokens) + _layout.IndexKeyOffset(_layer) + (position % KvLayout.PageTokens * c.IndexHeadDim);
-        NativeMemory.Copy(key, destination, (nuint)(c.IndexHeadDim * sizeof(float)));
+        KvRows.StoreIndexKey(_layout, key, pass.Pages(row).IndexBlock(_layout, _layer, position), position % KvLayout.BlockTokens);
         for (var head = 0; head < c.IndexHeadCount; head++)
             RopeTable.RotateHalves(buffers.IndexQueries + ((((long)row * c.IndexHeadCount) + head) * c.IndexHeadDim), cosines, sines, pairs);
         kernels.Scale(buffers.IndexWeights + ((long)row * c.IndexHeadCount), _scale, c.IndexHeadCount);
@@ -84,18 +82,14 @@ internal sealed unsafe class LightningIndexer
         var keyCount = pass.Positions[row] + 1;
         if (keyCount <= c.IndexTopK)
             return;
-        var kernels = pass.Compute.Kernels;
-        var queries = new RowSet(buffers.IndexQueries + ((long)row * c.IndexHeadCount * c.IndexHeadDim), c.IndexHeadDim);
+        var kernels = pass.Compute.Kernels.Attention;
+        var queries = buffers.IndexQueries + ((long)row * c.IndexHeadCount * c.IndexHeadDim);
         var weights = buffers.IndexWeights + ((long)row * c.IndexHeadCount);
-        var products = scratch;
-        var scores = products + ((long)c.IndexHeadCount * KvLayout.PageTokens);
-        var panel = scores + c.MaxPositions;
-        for (var first = 0; first < keyCount; first += KvLayout.PageTokens)
+        var scores = scratch + ((long)c.IndexHeadDim * KvLayout.BlockTokens);
+        for (var first = 0; first < keyCount; first += KvLayout.BlockTokens)
         {
-            var count = Math.Min(KvLayout.PageTokens, keyCount - first);
-            var keys = pass.Pages(row).Page(first / KvLayout.PageTokens) + _layout.IndexKeyOffset(_layer);
-            kernels.Linear(new Weight((byte*)keys, DType.F32, count, c.IndexHeadDim), 0, count, queries, new RowSet(products, KvLayout.PageTokens), c.IndexHeadCount, panel);
-            kernels.ReluCombine(products, KvLayout.PageTokens, weights, c.IndexHeadCount, scores + first, count);
+            var scales = kernels.WidenIndexBlock(_layout, pass.Pages(row).IndexBlock(_layout, _layer, first), scratch, out var keys);
+            kernels.IndexScores(keys, scales, queries, weights, c.IndexHeadCount, c.IndexHeadDim, scores + first);
         }
 
         TopK.Select(scores, keyCount, c.IndexTopK, buffers.Selection + ((long)row * c.IndexTopK));

@@ -7,7 +7,7 @@ namespace Conclave.Model.Attention;
 /// <summary>
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1) with the up-projections absorbed: per token and layer only the normalized
 /// latent and one rotated key shared by all heads are cached, queries are taken into the latent space (W_UK) and the weighted latents out of it (W_UV).
-/// Softmax runs over blocks of <see cref="KvLayout.PageTokens"/> keys counted from the first, whatever page, chunk or batch they came with.
+/// Softmax runs over blocks of <see cref="KvLayout.BlockTokens"/> keys counted from the first, whatever page, chunk or batch they came with.
 /// </summary>
 internal sealed unsafe class MultiHeadLatentAttention
 {
@@ -26,10 +26,10 @@ internal sealed unsafe class MultiHeadLatentAttention
     private readonly float _softmaxScale;
 
     /// <summary>Binds <c>model.layers.{layer}.self_attn.*</c>.</summary>
-    public MultiHeadLatentAttention(Checkpoint checkpoint, int layer, Arena arena)
+    public MultiHeadLatentAttention(Checkpoint checkpoint, int layer, KvLayout layout, Arena arena)
     {
         var c = _config = checkpoint.Config;
-        _layout = KvLayout.For(c);
+        _layout = layout;
         _layer = layer;
         _softmaxScale = RopeTable.SoftmaxScale(c);
         var prefix = $"model.layers.{layer}.self_attn.";
@@ -49,13 +49,13 @@ internal sealed unsafe class MultiHeadLatentAttention
         _kvNorm = Vectors.Load(checkpoint, prefix + "kv_a_layernorm.weight", c.KvLoraRank, arena);
         _kvUp = Weight.Bind(checkpoint, prefix + "kv_b_proj.weight", c.HeadCount * (c.QkNopeHeadDim + c.VHeadDim), c.KvLoraRank);
         _output = Weight.Bind(checkpoint, prefix + "o_proj.weight", c.HiddenSize, c.HeadCount * c.VHeadDim);
-        _indexer = c.IndexHeadCount > 0 ? new LightningIndexer(checkpoint, layer, arena) : null;
+        _indexer = c.IndexHeadCount > 0 ? new LightningIndexer(checkpoint, layer, layout, arena) : null;
     }
 
     /// <summary>Floats of scratch that each thread needs.</summary>
     public static long ScratchFloats(ModelConfig c) => Math.Max(
         (long)c.QkNopeHeadDim * c.KvLoraRank,
-        Linear.PanelFloats(c.LatentWidth) + ((long)KvLayout.PageTokens * (c.LatentWidth + HeadsPerItem)));
+        Linear.PanelFloats(c.LatentWidth) + ((long)KvLayout.BlockTokens * (c.LatentWidth + HeadsPerItem)));
 
     /// <summary>Appends the rows' latents to their pages and writes the attention output of <c>pass.Normed</c> to <c>pass.BlockOutput</c>.</summary>
     public void Forward(Pass pass, AttentionBuffers buffers)
@@ -98,11 +98,10 @@ internal sealed unsafe class MultiHeadLatentAttention
         var c = _config;
         var position = pass.Positions[row];
         var source = buffers.Latents + ((long)row * c.LatentWidth);
-        var destination = pass.Pages(row).Page(position / KvLayout.PageTokens) + _layout.LatentOffset(_layer) + (position % KvLayout.PageTokens * c.LatentWidth);
-        pass.Compute.Kernels.RmsNorm(source, _kvNorm, c.RmsNormEpsilon, destination, c.KvLoraRank);
-        NativeMemory.Copy(source + c.KvLoraRank, destination + c.KvLoraRank, (nuint)(c.QkRopeHeadDim * sizeof(float)));
+        pass.Compute.Kernels.RmsNorm(source, _kvNorm, c.RmsNormEpsilon, source, c.KvLoraRank);
         var pairs = c.QkRopeHeadDim / 2;
-        RopeTable.RotateInterleaved(destination + c.KvLoraRank, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
+        RopeTable.RotateInterleaved(source + c.KvLoraRank, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
+        KvRows.StoreLatent(_layout, source, pass.Pages(row).LatentRow(_layout, _layer, position));
     }
 
     /// <summary>One head's queries of all rows: q_nope W_UK, then the rotated q_pe behind it: what a cached row is multiplied with.</summary>
@@ -138,9 +137,9 @@ internal sealed unsafe class MultiHeadLatentAttention
         var outputs = new RowSet(outputData, c.KvLoraRank);
         NativeMemory.Clear(outputData, (nuint)((long)heads * c.KvLoraRank * sizeof(float)));
         var scoreData = scratch;
-        var scores = new RowSet(scoreData, KvLayout.PageTokens);
-        var gathered = scratch + (HeadsPerItem * KvLayout.PageTokens);
-        var panel = gathered + ((long)KvLayout.PageTokens * c.LatentWidth);
+        var scores = new RowSet(scoreData, KvLayout.BlockTokens);
+        var gathered = scratch + (HeadsPerItem * KvLayout.BlockTokens);
+        var panel = gathered + ((long)KvLayout.BlockTokens * c.LatentWidth);
         var maxima = stackalloc float[HeadsPerItem];
         var sums = stackalloc float[HeadsPerItem];
         new Span<float>(maxima, heads).Fill(float.NegativeInfinity);
@@ -148,12 +147,10 @@ internal sealed unsafe class MultiHeadLatentAttention
 
         var keyCount = pass.Positions[row] + 1;
         var selected = _indexer is null ? null : buffers.Selected(row, ref keyCount);
-        for (var first = 0; first < keyCount; first += KvLayout.PageTokens)
+        for (var first = 0; first < keyCount; first += KvLayout.BlockTokens)
         {
-            var count = Math.Min(KvLayout.PageTokens, keyCount - first);
-            var keys = selected is null
-                ? pass.Pages(row).Page(first / KvLayout.PageTokens) + _layout.LatentOffset(_layer)
-                : Gather(pass.Pages(row), selected + first, count, gathered);
+            var count = Math.Min(KvLayout.BlockTokens, keyCount - first);
+            var keys = Latents(kernels.Attention, pass.Pages(row), selected is null ? null : selected + first, first, count, gathered);
             kernels.Linear(new Weight((byte*)keys, DType.F32, count, c.LatentWidth), 0, count, queries, scores, heads, panel);
             for (var h = 0; h < heads; h++)
             {
@@ -169,16 +166,14 @@ internal sealed unsafe class MultiHeadLatentAttention
             kernels.Scale(outputs.Row(h), 1 / sums[h], c.KvLoraRank);
     }
 
-    private float* Gather(KvPageTable pages, int* positions, int count, float* destination)
+    /// <summary>Latent rows of a block as float32: those at <paramref name="positions"/>, or from <paramref name="first"/> on; in place where they are stored so.</summary>
+    private float* Latents(AttentionKernels kernels, KvPageTable pages, int* positions, int first, int count, float* scratch)
     {
-        var width = _config.LatentWidth;
+        if (positions is null && _layout.Type == KvType.F32)
+            return (float*)pages.LatentRow(_layout, _layer, first);
         for (var i = 0; i < count; i++)
-        {
-            var source = pages.Page(positions[i] / KvLayout.PageTokens) + _layout.LatentOffset(_layer) + (positions[i] % KvLayout.PageTokens * width);
-            NativeMemory.Copy(source, destination + ((long)i * width), (nuint)(width * sizeof(float)));
-        }
-
-        return destination;
+            kernels.WidenLatent(_layout, pages.LatentRow(_layout, _layer, positions is null ? first + i : positions[i]), scratch + ((long)i * _config.LatentWidth));
+        return scratch;
     }
 
     private struct StoreLoop : IParallelLoop

@@ -58,16 +58,21 @@ public static unsafe class Fp8
         for (var start = 0; start < count; start += ActivationBlock)
         {
             var end = Math.Min(start + ActivationBlock, count);
-            var largest = 1e-4f;
-            for (var i = start; i < end; i++)
-                largest = MathF.Max(largest, MathF.Abs(x[i]));
-            var scale = largest / MaxValue;
-            if (powerOfTwoScales)
-                scale = RoundUpToPowerOfTwo(scale);
+            var scale = Scale(x + start, end - start, powerOfTwoScales);
             *scales++ = scale;
             for (var i = start; i < end; i++)
                 codes[i] = Encode(x[i] / scale);
         }
+    }
+
+    /// <summary>The scale that <paramref name="count"/> columns share: <c>max(|x|, 1e-4) / 448</c>, rounded up to a power of two if wanted.</summary>
+    public static float Scale(float* x, int count, bool powerOfTwo)
+    {
+        var largest = 1e-4f;
+        for (var i = 0; i < count; i++)
+            largest = MathF.Max(largest, MathF.Abs(x[i]));
+        var scale = largest / MaxValue;
+        return powerOfTwo ? RoundUpToPowerOfTwo(scale) : scale;
     }
 
     /// <summary>Codes times scales: the inverse of <see cref="QuantizeRow"/> up to rounding.</summary>

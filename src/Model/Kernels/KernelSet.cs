@@ -26,6 +26,9 @@ public abstract unsafe class KernelSet
     /// <summary>Which tier this is.</summary>
     public abstract KernelTier Tier { get; }
 
+    /// <summary>The kernels of attention.</summary>
+    public abstract AttentionKernels Attention { get; }
+
     /// <summary>The kernels of <paramref name="tier"/>; any tier runs anywhere, perhaps slowly.</summary>
     public static KernelSet For(KernelTier tier) => tier switch
     {
@@ -88,6 +91,8 @@ internal sealed unsafe class KernelSet<TLanes, TVector>(KernelTier tier) : Kerne
     where TVector : unmanaged
 {
     public override KernelTier Tier => tier;
+
+    public override AttentionKernels Attention { get; } = new AttentionKernels<TLanes, TVector>();
 
     public override void Linear(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, float* panel) =>
         Kernels.Linear.Run<TLanes, TVector>(w, start, end, x, y, rowCount, panel);

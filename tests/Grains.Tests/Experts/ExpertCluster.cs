@@ -147,8 +147,8 @@ internal sealed unsafe class ExpertCluster : IDisposable
     /// <summary>An empty sequence with room for 128 tokens.</summary>
     public KvPageTable NewSequence()
     {
-        var pages = new KvPageTable(2);
-        for (int i = 0; i < 2; i++) pages.Add((nint)_pages.Floats(_transformer.KvLayout.PageSizeBytes / sizeof(float)));
+        var pages = new KvPageTable(2, _transformer.KvLayout.PageTokens);
+        for (int i = 0; i < 2; i++) pages.Add((nint)_pages.Bytes(_transformer.KvLayout.PageSizeBytes));
         return pages;
     }
 

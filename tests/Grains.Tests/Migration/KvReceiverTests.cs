@@ -32,6 +32,8 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
         Assert.Contains("no room", Offer(ranks, id, tokens: 10, pagesNeeded: 61), StringComparison.Ordinal);
         Assert.Contains("no room", Offer(ranks, id, tokens: 200, pagesNeeded: 1), StringComparison.Ordinal);
         Assert.Contains("another model", Offer(ranks, id, tokens: 10, pagesNeeded: 2, change: head => head with { PageSizeBytes = 8 }), StringComparison.Ordinal);
+        Assert.Contains("--kv-dtype", Offer(ranks, id, tokens: 10, pagesNeeded: 2, change: head => head with { KvType = (int)KvType.FP8 }), StringComparison.Ordinal);
+        Assert.Contains("--page-tokens", Offer(ranks, id, tokens: 10, pagesNeeded: 2, change: head => head with { PageTokens = 128 }), StringComparison.Ordinal);
         Assert.Contains("do not fit", Offer(ranks, id, tokens: 10, pagesNeeded: 2, change: head => head with { Count = 11 }), StringComparison.Ordinal);
         Assert.Contains("do not fit", Offer(ranks, id, tokens: 10, pagesNeeded: 2, change: head => head with { Count = -1 }), StringComparison.Ordinal);
         Assert.Contains("checksum", Offer(ranks, id, tokens: 10, pagesNeeded: 2, change: head => head with { Checksum = 1 }), StringComparison.Ordinal);
@@ -75,7 +77,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
             random.NextBytes(bytes);
             if (random.Next(2) == 0 && bytes.Length >= KvFrame.HeadSizeBytes)
             {
-                var head = new KvHead { Id = id, Count = random.Next(-3, 40), PagesNeeded = random.Next(-3, 70), PageSizeBytes = random.Next(3) == 0 ? random.Next() : _pageSizeBytes };
+                var head = new KvHead { Id = id, Count = random.Next(-3, 40), PagesNeeded = random.Next(-3, 70), PageSizeBytes = random.Next(3) == 0 ? random.Next() : _pageSizeBytes, PageTokens = 64 };
                 fixed (byte* data = bytes) head.Checksum = KvFrame.Checksum(data + KvFrame.HeadSizeBytes, bytes.Length - KvFrame.HeadSizeBytes);
                 MemoryMarshal.Write(bytes, head);
             }
@@ -92,7 +94,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
     private string? Offer(RankPair ranks, Guid id, int tokens, int pagesNeeded, Func<KvHead, KvHead>? change = null)
     {
         byte[] body = MemoryMarshal.AsBytes(Enumerable.Range(0, tokens).ToArray().AsSpan()).ToArray();
-        var head = new KvHead { Id = id, Count = tokens, PagesNeeded = pagesNeeded, PageSizeBytes = _pageSizeBytes, Checksum = Checksum(body) };
+        var head = new KvHead { Id = id, Count = tokens, PagesNeeded = pagesNeeded, PageSizeBytes = _pageSizeBytes, PageTokens = KvLayout.BlockTokens, Checksum = Checksum(body) };
         return Send(ranks, KvFrame.Offer, change?.Invoke(head) ?? head, body);
     }
 

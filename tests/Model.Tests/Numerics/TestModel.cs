@@ -11,7 +11,7 @@ internal sealed unsafe class TestModel : IDisposable
     private readonly WorkerPool _workers;
     private readonly LocalExpertDispatch _dispatch;
 
-    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1, int microBatches = 1)
+    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1, int microBatches = 1, KvOptions? kv = null)
     {
         var kernels = tier is { } t ? KernelSet.For(t) : KernelSet.Best;
         Checkpoint = Checkpoint.Open(directory);
@@ -20,7 +20,7 @@ internal sealed unsafe class TestModel : IDisposable
         var parts = Enumerable.Range(0, shards).Select(i => new ExpertShard(Checkpoint, experts.Where((_, n) => n % shards == i))).ToList();
         _dispatch = new LocalExpertDispatch(Config, new ExpertTable(Config, parts), _workers, kernels);
         Dispatch = microBatches == 1 ? _dispatch : new TwoMicroBatches(_dispatch, Config);
-        Transformer = new Transformer(Checkpoint, Dispatch, _workers, maxRows, kernels);
+        Transformer = new Transformer(Checkpoint, Dispatch, _workers, maxRows, kernels, kv);
         Batch = new StepBatch(Config, maxRows, maxRows);
     }
 
@@ -37,13 +37,13 @@ internal sealed unsafe class TestModel : IDisposable
     /// <summary>An empty sequence with room for <paramref name="tokens"/>; its pages start as NaN, so that a read of what was never written shows.</summary>
     public KvPageTable NewSequence(int tokens)
     {
-        var count = (tokens + KvLayout.PageTokens - 1) / KvLayout.PageTokens;
-        var table = new KvPageTable(count);
-        var floats = Transformer.KvLayout.PageSizeBytes / sizeof(float);
+        var layout = Transformer.KvLayout;
+        var count = layout.PagesFor(tokens);
+        var table = new KvPageTable(count, layout.PageTokens);
         for (var i = 0; i < count; i++)
         {
-            var page = _pages.Floats(floats);
-            new Span<float>(page, (int)floats).Fill(float.NaN);
+            var page = _pages.Bytes(layout.PageSizeBytes);
+            new Span<byte>(page, (int)layout.PageSizeBytes).Fill(0xFF);
             table.Add((nint)page);
         }
 

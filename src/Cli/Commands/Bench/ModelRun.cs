@@ -163,9 +163,9 @@ internal sealed class ModelRun : IDisposable
 
     private unsafe KvPageTable NewSequence(int tokens)
     {
-        int count = (tokens + KvLayout.PageTokens - 1) / KvLayout.PageTokens;
-        var pages = new KvPageTable(count);
-        for (int i = 0; i < count; i++) pages.Add((nint)_pages.Floats(_model.KvLayout.PageSizeBytes / sizeof(float)));
+        int count = _model.KvLayout.PagesFor(tokens);
+        var pages = new KvPageTable(count, _model.KvLayout.PageTokens);
+        for (int i = 0; i < count; i++) pages.Add((nint)_pages.Bytes(_model.KvLayout.PageSizeBytes));
         return pages;
     }
 }
