@@ -107,6 +107,27 @@ public sealed unsafe class KvPagePool : IDisposable
         return (int)index;
     }
 
+    /// <summary>Whether every page is either free, once, or held; null, or what is wrong.</summary>
+    public string? FindFault()
+    {
+        var isFree = new bool[PageCount];
+        for (int i = 0; i < FreeCount; i++)
+        {
+            int page = _free[i];
+            if (_holders[page] != 0 || isFree[page])
+                return $"KV page {page} is free, yet {(isFree[page] ? "listed twice" : "held")}";
+            isFree[page] = true;
+        }
+
+        for (int page = 0; page < PageCount; page++)
+        {
+            if (_holders[page] <= 0 && !isFree[page])
+                return $"KV page {page} is neither free nor held";
+        }
+
+        return null;
+    }
+
     /// <summary>Gives every page of <paramref name="pages"/> back and empties the table.</summary>
     /// <exception cref="InvalidOperationException">As <see cref="Return"/>.</exception>
     public void ReturnAll(KvPageTable pages)

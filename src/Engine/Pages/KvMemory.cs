@@ -8,7 +8,7 @@ namespace Conclave.Engine.Pages;
 /// first, and a page never before those that continue it. A full page is never written again, so sharing needs no locks and changes no bit. Deterministic: the same
 /// calls give the same result. Not thread-safe: the engine's gate guards it.
 /// </summary>
-public sealed unsafe class KvMemory : IDisposable
+public sealed unsafe partial class KvMemory : IDisposable
 {
     private readonly KvLayout _layout;
     private readonly KvPagePool _pool;
@@ -20,8 +20,12 @@ public sealed unsafe class KvMemory : IDisposable
 
     /// <summary>Reserves as many pages of <paramref name="layout"/> as <paramref name="memorySizeBytes"/> holds.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not even one page fits.</exception>
+    /// <param name="layout">Shape of a page.</param>
+    /// <param name="memorySizeBytes">Bytes of all pages.</param>
+    /// <param name="tier">The second tier; null for none.</param>
     /// <exception cref="OutOfMemoryException">The operating system refuses that much.</exception>
-    public KvMemory(KvLayout layout, long memorySizeBytes)
+    /// <exception cref="ArgumentException">The second tier's directory cannot be used.</exception>
+    public KvMemory(KvLayout layout, long memorySizeBytes, KvTier? tier = null)
     {
         _layout = layout;
         PageTokens = layout.PageTokens;
@@ -29,6 +33,20 @@ public sealed unsafe class KvMemory : IDisposable
         _index = new PrefixIndex(_pool.PageCount, PageTokens);
         _unused = new PageList(_pool.PageCount);
         _path = new int[_pool.PageCount];
+        if (tier is null)
+            return;
+        _identity = $"{tier.Options.Identity}; {layout}; {typeof(KvLayout).Module.ModuleVersionId}";
+        _keys = new PageKey[_pool.PageCount];
+        try
+        {
+            var folder = new KvDiskFolder(tier.Options, PageKey.Root(_identity, ""), PageTokens, layout.PageSizeBytes, tier.Clock, tier.Log);
+            _disk = new KvDisk(folder, layout.PageSizeBytes, tier.Clock, tier.Log, tier.OnFetched);
+        }
+        catch (ArgumentException)
+        {
+            _pool.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Tokens a page holds: what is cached is counted in these.</summary>
@@ -119,21 +137,7 @@ public sealed unsafe class KvMemory : IDisposable
         while (i > 0 && !_index.Contains(IndexOf(pages, i - 1)))
             i--;
         for (; i < full; i++)
-        {
-            ReadOnlySpan<int> content = tokens.Slice(i * PageTokens, PageTokens);
-            int parent = i == 0 ? _index.RootOrNew(scope) : IndexOf(pages, i - 1);
-            int own = IndexOf(pages, i), known = _index.Find(parent, content);
-            if (known == PrefixIndex.None)
-            {
-                _index.Insert(own, parent, content);
-                _pool.Share(own);
-                continue;
-            }
-
-            Use(known);
-            pages.Replace(i, _pool.PageAt(known));
-            _pool.Return(_pool.PageAt(own));
-        }
+            Publish(scope, tokens.Slice(i * PageTokens, PageTokens), pages, i);
     }
 
     /// <summary>Takes all pages of a sequence back and empties the table; those that are findable stay cached.</summary>
@@ -145,8 +149,30 @@ public sealed unsafe class KvMemory : IDisposable
         pages.Clear();
     }
 
-    /// <summary>Frees the memory; no page may be used any more.</summary>
-    public void Dispose() => _pool.Dispose();
+    /// <summary>Ends the disk's thread and frees the memory; no page may be used any more.</summary>
+    public void Dispose()
+    {
+        _disk?.Dispose();
+        _pool.Dispose();
+    }
+
+    /// <summary>Makes page <paramref name="i"/>, behind findable ones, findable.</summary>
+    private void Publish(string scope, ReadOnlySpan<int> content, KvPageTable pages, int i)
+    {
+        int parent = i == 0 ? _index.RootOrNew(scope) : IndexOf(pages, i - 1);
+        int own = IndexOf(pages, i), known = _index.Find(parent, content);
+        if (known == PrefixIndex.None)
+        {
+            _index.Insert(own, parent, content);
+            _pool.Share(own);
+            SetKey(own, parent, content);
+            return;
+        }
+
+        Use(known);
+        pages.Replace(i, _pool.PageAt(known));
+        _pool.Return(_pool.PageAt(own));
+    }
 
     /// <summary>Follows <paramref name="tokens"/> down the tree, to <see cref="_path"/>: how many pages there are, and how many of them nobody uses.</summary>
     private int Walk(ReadOnlySpan<int> tokens, string scope, out int unusedCount)
@@ -201,6 +227,7 @@ public sealed unsafe class KvMemory : IDisposable
     private void Evict()
     {
         int page = _unused.Oldest;
+        Spill(page);
         _unused.Remove(page);
         _index.Remove(page);
         _pool.Return(_pool.PageAt(page));

@@ -8,7 +8,6 @@ internal sealed class PageList
     private readonly int[] _older;
     private readonly int[] _newer;
     private readonly bool[] _isIn;
-    private int _newest = None;
 
     public PageList(int pageCount)
     {
@@ -23,23 +22,26 @@ internal sealed class PageList
     /// <summary>The page that was not used for longest, -1 if the list is empty.</summary>
     public int Oldest { get; private set; } = None;
 
+    /// <summary>The page used last, -1 if the list is empty.</summary>
+    public int Newest { get; private set; } = None;
+
     /// <summary>Whether <paramref name="page"/> is in the list.</summary>
     public bool Contains(int page) => _isIn[page];
 
-    /// <summary>The page used next after <paramref name="page"/>, -1 for the newest.</summary>
-    public int Newer(int page) => _newer[page];
+    /// <summary>The page used last before <paramref name="page"/>, -1 for the oldest.</summary>
+    public int Older(int page) => _older[page];
 
     /// <summary>Adds <paramref name="page"/>, which is not in the list, as the one used last.</summary>
     public void Append(int page)
     {
         _isIn[page] = true;
-        _older[page] = _newest;
+        _older[page] = Newest;
         _newer[page] = None;
-        if (_newest == None)
+        if (Newest == None)
             Oldest = page;
         else
-            _newer[_newest] = page;
-        _newest = page;
+            _newer[Newest] = page;
+        Newest = page;
         Count++;
     }
 
@@ -52,7 +54,7 @@ internal sealed class PageList
         else
             _newer[older] = newer;
         if (newer == None)
-            _newest = older;
+            Newest = older;
         else
             _older[newer] = older;
         _isIn[page] = false;

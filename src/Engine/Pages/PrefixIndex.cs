@@ -69,6 +69,9 @@ internal sealed class PrefixIndex
     /// <summary>Whether <paramref name="node"/> is the root of a scope.</summary>
     public bool IsRoot(int node) => node >= _pageCount;
 
+    /// <summary>The scope of <paramref name="root"/>.</summary>
+    public string Scope(int root) => _scopes[root - _pageCount]!;
+
     /// <summary>The tokens of page <paramref name="node"/>.</summary>
     public ReadOnlySpan<int> Tokens(int node) => _tokens.AsSpan(node * _pageTokens, _pageTokens);
 
@@ -150,6 +153,32 @@ internal sealed class PrefixIndex
         Count--;
         if (IsRoot(parent) && _firstChild[parent] == None)
             Drop(parent);
+    }
+
+    /// <summary>Whether the tree hangs together: null, or what is wrong.</summary>
+    public string? FindFault()
+    {
+        int reached = 0;
+        var open = new Stack<int>(_roots.Values);
+        while (open.TryPop(out int parent))
+        {
+            int previous = None;
+            for (int node = _firstChild[parent]; node != None; previous = node, node = _nextSibling[node])
+            {
+                if (++reached > Count)
+                    return $"more pages hang in the prefix index than the {Count} counted, or one hangs twice";
+                if (_parent[node] != parent || _previousSibling[node] != previous)
+                    return $"KV page {node} does not know its place in the prefix index";
+                if (Find(parent, Tokens(node)) != node)
+                    return $"KV page {node} is not found by its tokens";
+                open.Push(node);
+            }
+        }
+
+        int known = _parent.Count(parent => parent != None);
+        if (reached != Count || known != Count)
+            return $"the prefix index counts {Count} pages, knows {known} and reaches {reached}";
+        return _roots.Any(root => _firstChild[root.Value] == None || Scope(root.Value) != root.Key) ? "a scope of the prefix index has no pages" : null;
     }
 
     private static int[] Filled(int count)

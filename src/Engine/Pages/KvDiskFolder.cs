@@ -1,0 +1,252 @@
+using Microsoft.Extensions.Logging;
+
+namespace Conclave.Engine.Pages;
+
+/// <summary>
+/// The page files of one directory: which there are, in the order in which they were last used, at most so many bytes of them. A file's name is its page's key. Files that are damaged, cut or of another
+/// model are deleted with a warning when they are found: at the start by their headers, later by their checksums. One thread reads and writes; any may ask.
+/// </summary>
+internal sealed unsafe partial class KvDiskFolder : IDisposable
+{
+    private const string Extension = ".kvpage";
+    private const string TemporaryName = "writing.tmp";
+
+    private readonly PageFile _file;
+    private readonly int _maxFiles;
+    private readonly TimeProvider _clock;
+    private readonly ILogger _log;
+    private readonly FileStream _ownership;
+
+    // Guards all below.
+    private readonly Lock _lock = new();
+    private readonly Dictionary<PageKey, LinkedListNode<PageKey>> _files = [];
+    private readonly LinkedList<PageKey> _order = [];
+    private long _discarded;
+
+    /// <summary>Makes the directory its own, and finds what is there.</summary>
+    /// <param name="options">The directory.</param>
+    /// <param name="identity">Names model, layout and build.</param>
+    /// <param name="pageTokens">Tokens a page.</param>
+    /// <param name="pageSizeBytes">Bytes a page.</param>
+    /// <param name="clock">For ages of files.</param>
+    /// <param name="log">Where warnings go.</param>
+    /// <exception cref="ArgumentException">The directory cannot be used, or the size holds no page; the message names option and remedy.</exception>
+    public KvDiskFolder(KvDiskOptions options, PageKey identity, int pageTokens, long pageSizeBytes, TimeProvider clock, ILogger log)
+    {
+        _file = new PageFile(identity, pageTokens, pageSizeBytes);
+        (Directory, _clock, _log) = (Path.GetFullPath(options.Directory), clock, log);
+        _maxFiles = (int)Math.Min(options.SizeBytes / _file.SizeBytes, int.MaxValue);
+        if (_maxFiles < 1)
+            throw new ArgumentException($"--kv-disk-size: {options.SizeBytes} bytes hold no KV page; this model needs {_file.SizeBytes} bytes for {pageTokens} tokens");
+        _ownership = Open();
+        try
+        {
+            Scan();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _ownership.Dispose();
+            throw Unusable(e);
+        }
+    }
+
+    /// <summary>Its full path.</summary>
+    public string Directory { get; }
+
+    /// <summary>Pages, bytes of their files, and files discarded since the start.</summary>
+    public (int Pages, long SizeBytes, long Discarded) Totals
+    {
+        get
+        {
+            lock (_lock)
+                return (_files.Count, _files.Count * _file.SizeBytes, _discarded);
+        }
+    }
+
+    /// <summary>Whether there is a file of <paramref name="key"/>; it counts as used.</summary>
+    public bool Contains(PageKey key)
+    {
+        lock (_lock)
+        {
+            if (!_files.TryGetValue(key, out LinkedListNode<PageKey>? node))
+                return false;
+            _order.Remove(node);
+            _order.AddLast(node);
+            return true;
+        }
+    }
+
+    /// <summary>Reads a page. False if it is not there as it was written; then it is gone.</summary>
+    public bool Read(PageKey key, ReadOnlySpan<int> tokens, byte* page)
+    {
+        string path = PathOf(key);
+        PageFileState state = _file.Read(path, key, tokens, page);
+        if (state == PageFileState.Good)
+        {
+            Touch(path);
+            return true;
+        }
+
+        Forget(key);
+        Discard(path, state);
+        return false;
+    }
+
+    /// <summary>Writes a page, and deletes the files used longest ago as needed.</summary>
+    /// <exception cref="IOException">The disk is full or broken.</exception>
+    /// <exception cref="UnauthorizedAccessException">The directory cannot be written.</exception>
+    public void Write(PageKey parent, PageKey key, ReadOnlySpan<int> tokens, byte* page)
+    {
+        MakeRoom(_maxFiles - 1);
+        string temporary = Path.Combine(Directory, TemporaryName);
+        try
+        {
+            _file.Write(PathOf(key), temporary, parent, key, tokens, page);
+        }
+        catch (IOException)
+        {
+            // What was written of it takes room that others may need.
+            Delete(temporary);
+            throw;
+        }
+
+        Add(key);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _ownership.Dispose();
+
+    private FileStream Open()
+    {
+        try
+        {
+            System.IO.Directory.CreateDirectory(Directory);
+
+            // Two engines would delete each other's files.
+            var ownership = new FileStream(Path.Combine(Directory, "owner.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            File.WriteAllBytes(Path.Combine(Directory, TemporaryName), [0]);
+            File.Delete(Path.Combine(Directory, TemporaryName));
+            return ownership;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(e);
+        }
+    }
+
+    private ArgumentException Unusable(Exception inner) =>
+        new($"--kv-disk: {Directory} cannot be used: {inner.Message.TrimEnd('.')}; name a directory that this process can write and that no other one uses", inner);
+
+    private void Scan()
+    {
+        int foreign = 0;
+        foreach (FileInfo file in new DirectoryInfo(Directory).EnumerateFiles("*" + Extension).OrderBy(file => file.LastWriteTimeUtc).ThenBy(file => file.Name, StringComparer.Ordinal))
+        {
+            PageFileState state = _file.ReadHeader(file.FullName, out PageKey key);
+            if (state == PageFileState.Good && file.FullName != PathOf(key))
+                state = PageFileState.Damaged;
+            if (state == PageFileState.Good)
+                Add(key);
+            else
+                Discard(file.FullName, state);
+            foreign += state == PageFileState.Foreign ? 1 : 0;
+        }
+
+        if (foreign > 0)
+            LogForeign(_log, foreign, Directory);
+        MakeRoom(_maxFiles);
+    }
+
+    private void Add(PageKey key)
+    {
+        lock (_lock)
+        {
+            if (!_files.ContainsKey(key))
+                _files.Add(key, _order.AddLast(key));
+        }
+    }
+
+    private void Forget(PageKey key)
+    {
+        lock (_lock)
+        {
+            if (_files.Remove(key, out LinkedListNode<PageKey>? node))
+                _order.Remove(node);
+        }
+    }
+
+    private void MakeRoom(int maxFiles)
+    {
+        while (true)
+        {
+            PageKey oldest;
+            lock (_lock)
+            {
+                if (_files.Count <= maxFiles)
+                    return;
+                oldest = _order.First!.Value;
+            }
+
+            Forget(oldest);
+            Delete(PathOf(oldest));
+        }
+    }
+
+    /// <summary>Deletes a file that is not what it should be; the warning about those of another model comes once for all.</summary>
+    private void Discard(string path, PageFileState state)
+    {
+        if (state == PageFileState.Missing)
+        {
+            LogMissing(_log, path);
+            return;
+        }
+
+        if (state == PageFileState.Damaged)
+            LogDamaged(_log, path);
+        lock (_lock)
+            _discarded++;
+        Delete(path);
+    }
+
+    /// <summary>So that the order survives a restart.</summary>
+    private void Touch(string path)
+    {
+        try
+        {
+            File.SetLastWriteTimeUtc(path, _clock.GetUtcNow().UtcDateTime);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotTouched(_log, path, e.Message);
+        }
+    }
+
+    private void Delete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotDeleted(_log, path, e.Message);
+        }
+    }
+
+    private string PathOf(PageKey key) => Path.Combine(Directory, key + Extension);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Path} is damaged; it is discarded, its tokens are computed anew")]
+    private static partial void LogDamaged(ILogger log, string path);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} files in {Directory} (--kv-disk) are of another model, layout or build; they are discarded")]
+    private static partial void LogForeign(ILogger log, int count, string directory);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Path} is gone; its tokens are computed anew")]
+    private static partial void LogMissing(ILogger log, string path);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The age of {Path} cannot be set: {Reason}")]
+    private static partial void LogNotTouched(ILogger log, string path, string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Path} cannot be deleted: {Reason}")]
+    private static partial void LogNotDeleted(ILogger log, string path, string reason);
+}
