@@ -19,4 +19,7 @@ public enum GrammarKind
 
     /// <summary>Text of a context-free grammar in EBNF, from its rule <c>root</c>.</summary>
     Ebnf = 3,
+
+    /// <summary>A whole chat turn: reasoning, then content or tool calls; the text is that of <see cref="ChatTurnGrammar.ToSpec"/>.</summary>
+    ChatTurn = 4,
 }

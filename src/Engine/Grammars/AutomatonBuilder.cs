@@ -1,0 +1,186 @@
+namespace Conclave.Engine.Grammars;
+
+/// <summary>Turns a tree into states and edges (Thompson's construction, with calls between rules).</summary>
+internal sealed class AutomatonBuilder
+{
+    /// <summary>Most states of a grammar.</summary>
+    public const int MaxStates = 1 << 18;
+
+    /// <summary>Most edges of a grammar.</summary>
+    public const int MaxEdges = 1 << 20;
+
+    private readonly List<ByteEdge> _byteEdges = [];
+    private readonly List<EmptyEdge> _emptyEdges = [];
+    private readonly List<CallEdge> _callEdges = [];
+    private readonly Dictionary<Rule, int> _rules = [];
+    private readonly Queue<Rule> _unbuilt = new();
+    private readonly List<RuleStates> _ruleStates = [];
+    private int _stateCount;
+    private int _depth;
+
+    /// <summary>Builds the automaton of <paramref name="tree"/>.</summary>
+    /// <exception cref="OperatingException">Too large, left-recursive, or without any text.</exception>
+    public static Automaton Build(GrammarTree tree, TokenVocabulary vocabulary)
+    {
+        var builder = new AutomatonBuilder();
+        builder.RuleIndex(new Rule("the grammar") { Body = tree.Root });
+        while (builder._unbuilt.TryDequeue(out Rule? rule))
+        {
+            RuleStates states = builder._ruleStates[builder._rules[rule]];
+            builder._depth = 0;
+            builder.Emit(rule.Body, states.Start, states.End);
+        }
+
+        return new Automaton(builder._stateCount, builder._byteEdges, builder._emptyEdges, builder._callEdges, builder._ruleStates, tree.MaxDepth, vocabulary);
+    }
+
+    private int NewState() => _stateCount < MaxStates ? _stateCount++ : TooLarge();
+
+    private static int TooLarge()
+    {
+        GrammarError.ThrowTooLarge(MaxStates);
+        return 0;
+    }
+
+    private int RuleIndex(Rule rule)
+    {
+        if (_rules.TryGetValue(rule, out int index))
+            return index;
+        index = _ruleStates.Count;
+        _rules.Add(rule, index);
+        _ruleStates.Add(new RuleStates(rule.Name, NewState(), NewState()));
+        _unbuilt.Enqueue(rule);
+        return index;
+    }
+
+    /// <summary>Adds ways from <paramref name="from"/> to <paramref name="to"/>, none into the first and none out of the second.</summary>
+    private void Emit(Node node, int from, int to)
+    {
+        if (_byteEdges.Count + _emptyEdges.Count + _callEdges.Count > MaxEdges)
+            TooLarge();
+        switch (node)
+        {
+            case Node.Literal literal:
+                EmitBytes([.. literal.Bytes.Select(value => (value, value))], from, to);
+                break;
+            case Node.Character character:
+                foreach ((byte, byte)[] bytes in Utf8Ranges.Split(character.Set))
+                    EmitBytes(bytes, from, to);
+                break;
+            case Node.Sequence sequence:
+                EmitSequence(sequence.Parts, from, to);
+                break;
+            case Node.Choice choice:
+                foreach (Node alternative in choice.Alternatives)
+                    Emit(alternative, from, to);
+                break;
+            case Node.Repeat repeat:
+                EmitRepeat(repeat, from, to);
+                break;
+            case Node.Call call:
+                _callEdges.Add(new CallEdge(from, RuleIndex(call.Rule), to, _depth));
+                break;
+            case Node.Nested nested:
+                _depth++;
+                Emit(nested.Inner, from, to);
+                _depth--;
+                break;
+            case Node.Graph graph:
+                EmitGraph(graph, from, to);
+                break;
+        }
+    }
+
+    private void EmitBytes((byte First, byte Last)[] bytes, int from, int to)
+    {
+        if (bytes.Length == 0)
+            _emptyEdges.Add(new EmptyEdge(from, to));
+        for (int i = 0; i < bytes.Length; i++)
+        {
+            int next = i == bytes.Length - 1 ? to : NewState();
+            _byteEdges.Add(new ByteEdge(from, bytes[i].First, bytes[i].Last, next));
+            from = next;
+        }
+    }
+
+    private void EmitSequence(IReadOnlyList<Node> parts, int from, int to)
+    {
+        if (parts.Count == 0)
+            _emptyEdges.Add(new EmptyEdge(from, to));
+        for (int i = 0; i < parts.Count; i++)
+        {
+            int next = i == parts.Count - 1 ? to : NewState();
+            Emit(parts[i], from, next);
+            from = next;
+        }
+    }
+
+    private void EmitRepeat(Node.Repeat repeat, int from, int to)
+    {
+        (Node part, int min, int max) = repeat;
+        int copies = max == Node.Repeat.Unbounded ? min + 1 : max;
+
+        // Many copies of a large part are calls of one copy.
+        bool isSmall = part is Node.Call or Node.Literal { Bytes.Length: 1 } || (copies == 2 && part is Node.Character or Node.Literal);
+        if (copies > 1 && !isSmall)
+            part = new Node.Call(new Rule("a repeated part") { Body = part });
+        for (int i = 0; i < min; i++)
+        {
+            int next = i == max - 1 ? to : NewState();
+            Emit(part, from, next);
+            from = next;
+        }
+
+        if (max == Node.Repeat.Unbounded)
+        {
+            int loop = NewState();
+            _emptyEdges.Add(new EmptyEdge(from, loop));
+            Emit(part, loop, loop);
+            _emptyEdges.Add(new EmptyEdge(loop, to));
+            return;
+        }
+
+        if (max == 0)
+            _emptyEdges.Add(new EmptyEdge(from, to));
+        for (int i = min; i < max; i++)
+        {
+            int next = i == max - 1 ? to : NewState();
+            _emptyEdges.Add(new EmptyEdge(from, to));
+            Emit(part, from, next);
+            from = next;
+        }
+    }
+
+    private void EmitGraph(Node.Graph graph, int from, int to)
+    {
+        var states = new Dictionary<int, int>();
+        int State(int number)
+        {
+            if (!states.TryGetValue(number, out int state))
+                states.Add(number, state = NewState());
+            return state;
+        }
+
+        _emptyEdges.Add(new EmptyEdge(from, State(0)));
+        foreach (GraphEdge edge in graph.Edges)
+            Emit(edge.Label, State(edge.From), State(edge.To));
+        foreach (int accepting in graph.Accepting)
+            _emptyEdges.Add(new EmptyEdge(State(accepting), to));
+    }
+}
+
+/// <summary>A step by one byte of an inclusive range.</summary>
+internal readonly record struct ByteEdge(int From, byte First, byte Last, int To);
+
+/// <summary>A step without text.</summary>
+internal readonly record struct EmptyEdge(int From, int To);
+
+/// <summary>A step by whatever a rule stands for.</summary>
+/// <param name="From">State before.</param>
+/// <param name="Rule">Index of the rule.</param>
+/// <param name="Return">State after.</param>
+/// <param name="Weight">Levels that the callee lies deeper.</param>
+internal readonly record struct CallEdge(int From, int Rule, int Return, int Weight);
+
+/// <summary>Where a rule begins and ends. Nothing leads out of its end.</summary>
+internal readonly record struct RuleStates(string Name, int Start, int End);

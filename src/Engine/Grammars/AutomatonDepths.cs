@@ -1,0 +1,181 @@
+namespace Conclave.Engine.Grammars;
+
+/// <summary>How many levels of calls a state needs at least until its rule ends: what cannot end at all is a dead end, and what needs too many levels is one too.</summary>
+internal static class AutomatonDepths
+{
+    /// <summary>No text leads to the end.</summary>
+    public const int Never = int.MaxValue;
+
+    /// <summary>The least fixed point: along a way the deepest call counts, among ways the shallowest.</summary>
+    public static int[] Compute(Automaton automaton, List<RuleStates> rules)
+    {
+        int count = automaton.StateCount;
+        var depths = new int[count];
+        Array.Fill(depths, Never);
+        (int[] starts, int[] users) = Users(automaton);
+        var queue = new Queue<int>();
+        var isQueued = new bool[count];
+        foreach (RuleStates rule in rules)
+        {
+            depths[rule.End] = 0;
+            Push(rule.End);
+        }
+
+        while (queue.TryDequeue(out int state))
+        {
+            isQueued[state] = false;
+            foreach (int user in users.AsSpan(starts[state]..starts[state + 1]))
+            {
+                int depth = Shallowest(automaton, user, depths);
+                if (depth >= depths[user])
+                    continue;
+                depths[user] = depth;
+                Push(user);
+            }
+        }
+
+        return depths;
+
+        void Push(int state)
+        {
+            if (isQueued[state])
+                return;
+            isQueued[state] = true;
+            queue.Enqueue(state);
+        }
+    }
+
+    private static int Shallowest(Automaton automaton, int state, int[] depths)
+    {
+        int best = automaton.IsEnd(state) ? 0 : Never;
+        foreach (Automaton.Step step in automaton.StepsFrom(state))
+            best = Math.Min(best, depths[step.To]);
+        foreach (int to in automaton.EmptyFrom(state))
+            best = Math.Min(best, depths[to]);
+        foreach (Automaton.Call call in automaton.CallsFrom(state))
+        {
+            if (depths[call.Start] == Never || depths[call.Return] == Never)
+                continue;
+            best = Math.Min(best, Math.Max(depths[call.Return], depths[call.Start] + (call.IsTail ? 0 : call.Weight)));
+        }
+
+        return best;
+    }
+
+    /// <summary>For each state, those whose depth depends on it.</summary>
+    private static (int[] Starts, int[] Users) Users(Automaton automaton)
+    {
+        var starts = new int[automaton.StateCount + 1];
+        ForEach(automaton, (used, _) => starts[used + 1]++);
+        for (int i = 1; i < starts.Length; i++)
+            starts[i] += starts[i - 1];
+        int[] next = [.. starts];
+        var users = new int[starts[^1]];
+        ForEach(automaton, (used, user) => users[next[used]++] = user);
+        return (starts, users);
+    }
+
+    private static void ForEach(Automaton automaton, Action<int, int> dependency)
+    {
+        for (int state = 0; state < automaton.StateCount; state++)
+        {
+            foreach (Automaton.Step step in automaton.StepsFrom(state))
+                dependency(step.To, state);
+            foreach (int to in automaton.EmptyFrom(state))
+                dependency(to, state);
+            foreach (Automaton.Call call in automaton.CallsFrom(state))
+            {
+                dependency(call.Start, state);
+                dependency(call.Return, state);
+            }
+        }
+    }
+}
+
+/// <summary>Finds rules that call themselves before any text: their calls would never end.</summary>
+internal static class LeftRecursion
+{
+    /// <exception cref="OperatingException">A rule is left-recursive; the message names it.</exception>
+    public static void Check(Automaton automaton, List<RuleStates> rules)
+    {
+        bool[] canBeEmpty = EmptyRules(automaton, rules);
+        Dictionary<int, int> ruleOf = rules.Select((rule, index) => (rule.Start, index)).ToDictionary(pair => pair.Start, pair => pair.index);
+        int[][] first = [.. rules.Select(rule => FirstCalls(automaton, rule.Start, ruleOf, canBeEmpty).ToArray())];
+
+        // 1 while the rules it begins with are looked at, 2 afterwards; an explicit stack, since rules may be many.
+        var visits = new byte[rules.Count];
+        var path = new Stack<(int Rule, int Next)>();
+        for (int root = 0; root < rules.Count; root++)
+        {
+            if (visits[root] == 0)
+                path.Push((root, 0));
+            while (path.TryPop(out (int Rule, int Next) at))
+            {
+                visits[at.Rule] = 1;
+                if (at.Next == first[at.Rule].Length)
+                {
+                    visits[at.Rule] = 2;
+                    continue;
+                }
+
+                path.Push((at.Rule, at.Next + 1));
+                int called = first[at.Rule][at.Next];
+                if (visits[called] == 1)
+                    throw GrammarError.At(rules[called].Name, "is left-recursive: it leads back to itself before any text; write it as a repetition");
+                if (visits[called] == 0)
+                    path.Push((called, 0));
+            }
+        }
+    }
+
+    private static bool[] EmptyRules(Automaton automaton, List<RuleStates> rules)
+    {
+        var canBeEmpty = new bool[rules.Count];
+        Dictionary<int, int> ruleOf = rules.Select((rule, index) => (rule.Start, index)).ToDictionary(pair => pair.Start, pair => pair.index);
+        bool grows = true;
+        while (grows)
+        {
+            grows = false;
+            for (int i = 0; i < rules.Count; i++)
+            {
+                if (canBeEmpty[i] || !Reach(automaton, rules[i].Start, ruleOf, canBeEmpty, []).Contains(rules[i].End))
+                    continue;
+                canBeEmpty[i] = grows = true;
+            }
+        }
+
+        return canBeEmpty;
+    }
+
+    private static HashSet<int> FirstCalls(Automaton automaton, int start, Dictionary<int, int> ruleOf, bool[] canBeEmpty)
+    {
+        var called = new HashSet<int>();
+        Reach(automaton, start, ruleOf, canBeEmpty, called);
+        return called;
+    }
+
+    /// <summary>States that no text leads to from <paramref name="start"/>, within its rule; the rules called on the way are added to <paramref name="called"/>.</summary>
+    private static HashSet<int> Reach(Automaton automaton, int start, Dictionary<int, int> ruleOf, bool[] canBeEmpty, HashSet<int> called)
+    {
+        var reached = new HashSet<int> { start };
+        var open = new Stack<int>([start]);
+        while (open.TryPop(out int state))
+        {
+            foreach (int to in automaton.EmptyFrom(state))
+            {
+                if (reached.Add(to))
+                    open.Push(to);
+            }
+
+            foreach (Automaton.Call call in automaton.CallsFrom(state))
+            {
+                int rule = ruleOf[call.Start];
+                called.Add(rule);
+                if (canBeEmpty[rule] && reached.Add(call.Return))
+                    open.Push(call.Return);
+            }
+        }
+
+        return reached;
+    }
+}

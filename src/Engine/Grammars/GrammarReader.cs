@@ -1,0 +1,22 @@
+namespace Conclave.Engine.Grammars;
+
+/// <summary>Reads what a client wrote, in whatever notation.</summary>
+internal static class GrammarReader
+{
+    /// <summary>Levels of a JSON text's calls; with those that a schema writes out itself it stays within the 64 that common parsers accept.</summary>
+    public const int MaxJsonDepth = 32;
+
+    /// <summary>Levels of calls of an EBNF grammar; tail calls do not count.</summary>
+    public const int MaxRuleDepth = 256;
+
+    /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the place.</exception>
+    public static GrammarTree Read(GrammarSpec spec) => spec.Kind switch
+    {
+        GrammarKind.JsonObject => new GrammarTree(new JsonNodes().AnyObject, MaxJsonDepth),
+        GrammarKind.JsonSchema => new GrammarTree(SchemaReader.Read(spec.Text), MaxJsonDepth),
+        GrammarKind.Regex => new GrammarTree(RegexReader.Read(spec.Text), MaxRuleDepth),
+        GrammarKind.Ebnf => new GrammarTree(EbnfReader.Read(spec.Text), MaxRuleDepth),
+        GrammarKind.ChatTurn => ChatTurnGrammar.Read(spec.Text),
+        _ => throw new OperatingException(OperatingError.InvalidRequest, $"grammar: kind {(int)spec.Kind} is unknown to this server"),
+    };
+}

@@ -1,0 +1,66 @@
+using System.Text;
+
+namespace Conclave.Engine.Grammars;
+
+/// <summary>A set of texts, as the front ends describe it: the tree between a notation and its automaton. Immutable apart from <see cref="Rule.Body"/>.</summary>
+internal abstract record Node
+{
+    /// <summary>The empty text.</summary>
+    public static Node Empty { get; } = new Sequence([]);
+
+    /// <summary>No text at all: what leads here is a dead end and is removed.</summary>
+    public static Node Never { get; } = new Choice([]);
+
+    public static Node Text(string text) => new Literal(Encoding.UTF8.GetBytes(text));
+
+    public static Node Of(params Node[] parts) => new Sequence(parts);
+
+    public static Node Any(params Node[] alternatives) => new Choice(alternatives);
+
+    public static Node Maybe(Node part) => new Repeat(part, 0, 1);
+
+    /// <summary>These bytes.</summary>
+    public sealed record Literal(byte[] Bytes) : Node;
+
+    /// <summary>One character of a set.</summary>
+    public sealed record Character(CodePoints Set) : Node;
+
+    /// <summary>One after the other.</summary>
+    public sealed record Sequence(IReadOnlyList<Node> Parts) : Node;
+
+    /// <summary>One of them.</summary>
+    public sealed record Choice(IReadOnlyList<Node> Alternatives) : Node;
+
+    /// <summary>So many times; <see cref="Unbounded"/> as <paramref name="Max"/>: any number from <paramref name="Min"/> on.</summary>
+    public sealed record Repeat(Node Part, int Min, int Max) : Node
+    {
+        public const int Unbounded = -1;
+    }
+
+    /// <summary>Whatever the rule stands for; the only way to recursion.</summary>
+    public sealed record Call(Rule Rule) : Node;
+
+    /// <summary>The same texts one level deeper: levels are what the depth of a grammar is counted in.</summary>
+    public sealed record Nested(Node Inner) : Node;
+
+    /// <summary>The texts along the ways from state 0 to an accepting state.</summary>
+    public sealed record Graph(IReadOnlyList<GraphEdge> Edges, IReadOnlyList<int> Accepting) : Node;
+}
+
+/// <summary>A way from one state of a <see cref="Node.Graph"/> to another.</summary>
+internal sealed record GraphEdge(int From, Node Label, int To);
+
+/// <summary>A named part of a grammar; its automaton exists once, however often it is called.</summary>
+internal sealed class Rule(string name)
+{
+    /// <summary>What users know it by.</summary>
+    public string Name { get; } = name;
+
+    /// <summary>What it stands for; set once, before the grammar is built.</summary>
+    public Node Body { get; set; } = Node.Never;
+}
+
+/// <summary>A grammar ready to be built.</summary>
+/// <param name="Root">The whole output.</param>
+/// <param name="MaxDepth">Most levels of <see cref="Node.Nested"/> around calls at any time.</param>
+internal sealed record GrammarTree(Node Root, int MaxDepth);

@@ -1,0 +1,126 @@
+namespace Conclave.Engine.Grammars;
+
+/// <summary>A finite automaton over characters, for what must hold of one string at once: several expressions, and a length. Begins at 0, ends at 1. Immutable.</summary>
+internal sealed class CharacterAutomaton
+{
+    private const int MaxEdges = 200_000;
+
+    private readonly List<(int From, CodePoints? Set, int To)> _edges = [];
+    private readonly string _path;
+    private int _stateCount = 2;
+
+    private CharacterAutomaton(string path) => _path = path;
+
+    /// <summary>The automaton of a tree of characters, sequences, choices and repetitions.</summary>
+    /// <exception cref="OperatingException">Too large.</exception>
+    public static CharacterAutomaton Of(Node node, string path)
+    {
+        var made = new CharacterAutomaton(path);
+        made.Emit(node, 0, 1);
+        return made;
+    }
+
+    /// <summary>Strings of so many characters.</summary>
+    public static CharacterAutomaton OfLength(int min, int? max, string path) =>
+        Of(max < min ? Node.Never : new Node.Repeat(new Node.Character(CodePoints.All), min, max ?? Node.Repeat.Unbounded), path);
+
+    /// <summary>Strings of both: the states of the product, as far as they are reached.</summary>
+    /// <exception cref="OperatingException">Too large.</exception>
+    public static CharacterAutomaton Both(CharacterAutomaton first, CharacterAutomaton second, string path)
+    {
+        var made = new CharacterAutomaton(path);
+        var states = new Dictionary<(int, int), int> { [(0, 0)] = 0, [(1, 1)] = 1 };
+        var open = new Queue<(int, int)>([(0, 0)]);
+        ILookup<int, (int From, CodePoints? Set, int To)> firstFrom = first._edges.ToLookup(edge => edge.From);
+        ILookup<int, (int From, CodePoints? Set, int To)> secondFrom = second._edges.ToLookup(edge => edge.From);
+        while (open.TryDequeue(out (int First, int Second) at))
+        {
+            foreach ((_, CodePoints? set, int to) in firstFrom[at.First])
+            {
+                if (set is null)
+                    Add(at, null, (to, at.Second));
+                foreach ((_, CodePoints? other, int otherTo) in secondFrom[at.Second])
+                {
+                    if (set is not null && other is not null && set.Intersect(other) is { IsEmpty: false } shared)
+                        Add(at, shared, (to, otherTo));
+                }
+            }
+
+            foreach ((_, CodePoints? set, int to) in secondFrom[at.Second])
+            {
+                if (set is null)
+                    Add(at, null, (at.First, to));
+            }
+        }
+
+        return made;
+
+        void Add((int, int) from, CodePoints? set, (int, int) to)
+        {
+            if (!states.TryGetValue(to, out int state))
+            {
+                states.Add(to, state = made._stateCount++);
+                open.Enqueue(to);
+            }
+
+            made.AddEdge(states[from], set, state);
+        }
+    }
+
+    /// <summary>The same as a node.</summary>
+    /// <param name="character">How one character of a set is written.</param>
+    public Node ToNode(Func<CodePoints, Node> character) =>
+        new Node.Graph([.. _edges.Select(edge => new GraphEdge(edge.From, edge.Set is { } set ? character(set) : Node.Empty, edge.To))], [1]);
+
+    private void AddEdge(int from, CodePoints? set, int to)
+    {
+        if (_edges.Count >= MaxEdges)
+            throw SchemaDocument.Error(_path, "the expression is too large together with what else the string must be; use smaller lengths and counts");
+        _edges.Add((from, set, to));
+    }
+
+    private void Emit(Node node, int from, int to)
+    {
+        switch (node)
+        {
+            case Node.Character character:
+                AddEdge(from, character.Set, to);
+                break;
+            case Node.Choice choice:
+                foreach (Node alternative in choice.Alternatives)
+                    Emit(alternative, from, to);
+                break;
+            case Node.Sequence sequence:
+                foreach (Node part in sequence.Parts)
+                    Emit(part, from, from = _stateCount++);
+                AddEdge(from, null, to);
+                break;
+            case Node.Repeat repeat:
+                EmitRepeat(repeat, from, to);
+                break;
+            default:
+                throw new InvalidOperationException($"{node.GetType().Name} is no part of an expression.");
+        }
+    }
+
+    private void EmitRepeat(Node.Repeat repeat, int from, int to)
+    {
+        for (int i = 0; i < repeat.Min; i++)
+            Emit(repeat.Part, from, from = _stateCount++);
+        if (repeat.Max == Node.Repeat.Unbounded)
+        {
+            int loop = _stateCount++;
+            AddEdge(from, null, loop);
+            Emit(repeat.Part, loop, loop);
+            from = loop;
+        }
+
+        for (int i = repeat.Min; i < repeat.Max; i++)
+        {
+            AddEdge(from, null, to);
+            Emit(repeat.Part, from, from = _stateCount++);
+        }
+
+        AddEdge(from, null, to);
+    }
+}
