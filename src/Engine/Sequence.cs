@@ -136,11 +136,11 @@ public sealed class Sequence : IDisposable
     internal SamplingInput NextChoice(ReadOnlySpan<float> logits, ReadOnlySpan<uint> allowed = default) => new()
     {
         Logits = logits,
-        Prompt = Request.PromptIds.AsSpan(0, Request.PromptTokens),
-        Output = Output,
+        Prompt = Tokens[..Request.PromptTokens],
+        Output = Tokens[Request.PromptTokens..],
         Allowed = allowed,
-        Barred = Output.Length < Request.MinTokens && !Request.IgnoreEos ? (int[])Request.StopTokenIds : default,
-        Position = Request.PromptTokens + Output.Length,
+        Barred = _channel.WrittenCount < Request.MinTokens && !Request.IgnoreEos ? (int[])Request.StopTokenIds : default,
+        Position = TokenCount,
     };
 
     /// <summary>Hands a generated token to the consumer, or decides that it was the end. True if it was handed over.</summary>

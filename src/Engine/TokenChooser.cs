@@ -16,7 +16,7 @@ internal sealed class TokenChooser(int vocabularySize)
         if (sampling.TopLogprobs < 0)
             return new GeneratedToken(id, 0);
         float logSumExp = LogProbabilities.LogSumExp(logits, _scratch);
-        LogProbabilities.Top(logits, logSumExp, sequence.NextAlternatives);
+        LogProbabilities.Top(logits, logSumExp, sequence.NextAlternatives, _scratch);
         return new GeneratedToken(id, logits[id] - logSumExp);
     }
 

@@ -1,32 +1,31 @@
 namespace Conclave.Engine.Sampling;
 
-/// <summary>Log probabilities as reported to callers: of the model's own distribution, before penalties, temperature and truncation.</summary>
+/// <summary>Log probabilities as reported to callers: of the model's own distribution, before mask, bias, penalties, temperature and truncation.</summary>
 public static class LogProbabilities
 {
     /// <summary><c>ln(sum(exp(logits)))</c>: a token's log probability is its logit less this.</summary>
     public static float LogSumExp(ReadOnlySpan<float> logits, SamplerScratch scratch)
     {
-        Span<float> weights = scratch.Weights;
-        logits.CopyTo(weights);
-        weights[logits.Length..].Fill(float.NegativeInfinity);
-        float max = Sampler.Max(weights);
-        Sampler.ToWeights(weights, max, temperature: 1);
-        return (float)(max + Math.Log(Sampler.Sum(weights)));
+        float max = Lanes.FillMaxima(logits, scratch.Maxima);
+        Span<float> weights = scratch.Weights.AsSpan(0, Lanes.Padded(logits.Length));
+        Lanes.Weigh(logits, weights, max, temperature: 1, least: 0);
+        return (float)(max + Math.Log(Lanes.Sum(weights)));
     }
 
     /// <summary>Fills <paramref name="best"/> (at most one entry a token) with the most probable tokens, highest first, of equal ones the lowest id first.</summary>
-    public static void Top(ReadOnlySpan<float> logits, float logSumExp, Span<GeneratedToken> best)
+    public static void Top(ReadOnlySpan<float> logits, float logSumExp, Span<GeneratedToken> best, SamplerScratch scratch)
     {
-        int count = 0;
-        for (int id = 0; id < logits.Length && !best.IsEmpty; id++)
+        if (best.IsEmpty)
+            return;
+        Lanes.FillMaxima(logits, scratch.Maxima);
+        int count = Largest.Select(logits, scratch.Maxima, best.Length, scratch.Weights, scratch.Ids, scratch.Positions);
+        for (int i = 0; i < count; i++)
         {
-            if (count == best.Length && logits[id] <= best[^1].Logprob)
-                continue;
-
-            int place = count < best.Length ? count++ : count - 1;
-            for (; place > 0 && logits[id] > best[place - 1].Logprob; place--)
+            // An insertion sort of few, which keeps the order of equal ones.
+            int place = i;
+            for (; place > 0 && scratch.Weights[i] > best[place - 1].Logprob; place--)
                 best[place] = best[place - 1];
-            best[place] = new GeneratedToken(id, logits[id]);
+            best[place] = new GeneratedToken(scratch.Ids[i], scratch.Weights[i]);
         }
 
         for (int i = 0; i < count; i++)

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
 namespace Conclave.Engine.Sampling;
 
 /// <summary>
@@ -10,32 +13,48 @@ internal static class Nucleus
     public const int BucketCount = 1 << 12;
 
     /// <summary>
-    /// Keeps the fewest of the heaviest weights that together reach <paramref name="target"/>, of equal ones those of lowest id; zeroes the
-    /// others. Returns the mass kept.
+    /// Keeps the fewest of the heaviest weights that together reach <paramref name="target"/>, of equal ones those of lowest id; zeroes the others.
     /// </summary>
-    /// <param name="weights">Non-negative.</param>
-    /// <param name="target">Above 0, at most their sum.</param>
+    /// <param name="weights">Non-negative, whole vectors.</param>
+    /// <param name="mass">Their sum.</param>
+    /// <param name="target">Above 0, at most <paramref name="mass"/> but for rounding.</param>
+    /// <param name="heavy">Working memory, as long as <paramref name="weights"/>.</param>
     /// <param name="buckets">Working memory of <see cref="BucketCount"/>.</param>
-    public static double Keep(Span<float> weights, double target, Span<double> buckets)
+    public static void Keep(Span<float> weights, double mass, double target, Span<float> heavy, Span<double> buckets)
     {
+        // Of what is to go, weights below this are not the half, however many they are: none of them can be in the nucleus.
+        float floor = MathF.Max((float)(0.5 * (mass - target) / weights.Length), float.Epsilon);
+        heavy = heavy[..Lanes.Compact(weights, floor, heavy, places: default)];
+
         double heavier = 0;
         uint prefix = 0;
-        prefix = Descend(weights, prefix, shift: 20, width: 12, target, ref heavier, buckets);
-        prefix = Descend(weights, prefix, shift: 8, width: 12, target, ref heavier, buckets);
-        float lightest = BitConverter.UInt32BitsToSingle(Descend(weights, prefix, shift: 0, width: 8, target, ref heavier, buckets));
+        prefix = Descend(heavy, prefix, shift: 20, width: 12, target, ref heavier, buckets);
+        prefix = Descend(heavy, prefix, shift: 8, width: 12, target, ref heavier, buckets);
+        float lightest = BitConverter.UInt32BitsToSingle(Descend(heavy, prefix, shift: 0, width: 8, target, ref heavier, buckets));
+        Truncate(weights, lightest, heavier, target);
+    }
 
-        double kept = heavier;
-        foreach (ref float weight in weights)
+    /// <summary>Zeroes what is lighter than <paramref name="lightest"/>, and of what is as light all that is not needed to get from <paramref name="kept"/> to the target.</summary>
+    private static void Truncate(Span<float> weights, float lightest, double kept, double target)
+    {
+        Vector512<float> least = Vector512.Create(lightest);
+        foreach (ref Vector512<float> vector in MemoryMarshal.Cast<float, Vector512<float>>(weights))
         {
-            if (weight > lightest)
-                continue;
-            if (weight == lightest && kept < target)
-                kept += weight;
-            else
-                weight = 0;
-        }
+            if (Vector512.EqualsAny(vector, least))
+            {
+                for (int i = 0; i < Lanes.Width; i++)
+                {
+                    if (vector[i] != lightest)
+                        continue;
+                    if (kept < target)
+                        kept += lightest;
+                    else
+                        vector = vector.WithElement(i, 0);
+                }
+            }
 
-        return kept;
+            vector = Vector512.ConditionalSelect(Vector512.GreaterThanOrEqual(vector, least), vector, Vector512<float>.Zero);
+        }
     }
 
     /// <summary>
@@ -49,7 +68,7 @@ internal static class Nucleus
         foreach (float weight in weights)
         {
             ulong bits = BitConverter.SingleToUInt32Bits(weight);
-            if (weight != 0 && bits >> (shift + width) == prefix)
+            if (bits >> (shift + width) == prefix)
                 buckets[(int)((bits >> shift) & mask)] += weight;
         }
 

@@ -1,37 +1,14 @@
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
-using Conclave.Model.Kernels;
-
 namespace Conclave.Engine.Sampling;
 
-/// <summary>Working memory of <see cref="Sampler"/>: one per thread that samples.</summary>
-public sealed class SamplerScratch
-{
-    /// <summary>Makes working memory for logits of <paramref name="vocabularySize"/> tokens.</summary>
-    public SamplerScratch(int vocabularySize)
-    {
-        int width = Vector512<float>.Count;
-        Weights = new float[(vocabularySize + width - 1) / width * width];
-        Occurrences = new int[vocabularySize];
-        Buckets = new double[Nucleus.BucketCount];
-    }
-
-    /// <summary>One weight a token, padded with zero weights to whole vectors.</summary>
-    internal float[] Weights { get; }
-
-    /// <summary>Times each token occurs; all 0 between calls.</summary>
-    internal int[] Occurrences { get; }
-
-    /// <summary>Probability mass by weight.</summary>
-    internal double[] Buckets { get; }
-}
-
 /// <summary>
-/// Chooses the next token. The choice is a pure function of the logits, the output so far, the parameters and the position: never of the
+/// Chooses the next token. The choice is a pure function of the logits, the text so far, the parameters and the position: never of the
 /// batch, the machine or earlier draws. Every sum runs in a fixed order and no library function with machine-dependent bits is used.
 /// </summary>
 public static class Sampler
 {
+    /// <summary>Temperatures below this are 0, as in vLLM (<c>_SAMPLING_EPS</c>).</summary>
+    public const float LeastTemperature = 1e-5f;
+
     /// <summary>
     /// The token to emit. Everything is done in the order of vLLM's sampler (<c>vllm/v1/sample/sampler.py</c>), which for what both have is Hugging Face's: mask, end tokens
     /// before their time, logit bias, repetition, frequency and presence penalty, temperature (0 takes the best logit, ties the lowest id), min-p, top-k, top-p over
@@ -43,83 +20,65 @@ public static class Sampler
     /// <exception cref="OperatingException">With <see cref="OperatingError.Internal"/>: a logit is NaN or positive infinity, or all are masked.</exception>
     public static int Choose(in SamplingInput input, SamplingParameters parameters, SamplerScratch scratch)
     {
-        Span<float> weights = scratch.Weights;
-        input.Logits.CopyTo(weights);
-        weights[input.Logits.Length..].Fill(float.NegativeInfinity);
-        LogitEdits.Apply(weights, input, parameters, scratch.Occurrences);
-
-        float max = Max(weights);
+        ReadOnlySpan<float> logits = LogitEdits.Apply(input, parameters, scratch);
+        float max = Lanes.FillMaxima(logits, scratch.Maxima);
         if (!float.IsFinite(max))
             ThrowUnusable(max);
-        if (parameters.Temperature == 0)
-            return weights.IndexOf(max);
+        if (parameters.Temperature < LeastTemperature)
+            return Lanes.FirstOf(logits, max, scratch.Maxima);
 
-        ToWeights(weights, max, parameters.Temperature);
-        double mass = Sum(weights);
-        if (parameters.TopP < 1)
-            mass = Nucleus.Keep(weights, mass * parameters.TopP, scratch.Buckets);
-        return Draw(weights, mass * Philox.Uniform(parameters.Seed, input.Position));
-    }
-
-    /// <summary>The largest of <paramref name="values"/>, whose length is whole vectors.</summary>
-    internal static float Max(ReadOnlySpan<float> values)
-    {
-        ReadOnlySpan<Vector512<float>> vectors = MemoryMarshal.Cast<float, Vector512<float>>(values);
-        Vector512<float> best = vectors[0];
-        foreach (Vector512<float> vector in vectors)
-            best = Vector512.Max(best, vector);
-
-        float max = best[0];
-        for (int i = 1; i < Vector512<float>.Count; i++)
-            max = MathF.Max(max, best[i]);
-        return max;
-    }
-
-    /// <summary>The sum of <paramref name="values"/> (whole vectors) in double precision: sixteen lanes, then the lanes in order.</summary>
-    internal static double Sum(ReadOnlySpan<float> values)
-    {
-        Vector512<double> low = Vector512<double>.Zero;
-        Vector512<double> high = Vector512<double>.Zero;
-        foreach (Vector512<float> vector in MemoryMarshal.Cast<float, Vector512<float>>(values))
+        // By rank before weights are known: the same tokens as after min-p, and most of the work is for few tokens then.
+        ReadOnlySpan<int> ids = default;
+        if (parameters.TopK > 0 && parameters.TopK < logits.Length)
         {
-            (Vector512<double> lower, Vector512<double> upper) = Vector512.Widen(vector);
-            low += lower;
-            high += upper;
+            int count = Largest.Select(logits, scratch.Maxima, parameters.TopK, scratch.Heavy, scratch.Ids, scratch.Positions);
+            logits = scratch.Heavy.AsSpan(0, count);
+            ids = scratch.Ids;
         }
 
-        Vector512<double> lanes = low + high;
-        double sum = 0;
-        for (int i = 0; i < Vector512<double>.Count; i++)
-            sum += lanes[i];
-        return sum;
+        Span<float> weights = scratch.Weights.AsSpan(0, Lanes.Padded(logits.Length));
+        Lanes.Weigh(logits, weights, max, parameters.Temperature, parameters.MinP);
+        double mass = Lanes.Sum(weights);
+        if (parameters.TopP < 1)
+        {
+            Nucleus.Keep(weights, mass, mass * parameters.TopP, scratch.Heavy, scratch.Buckets);
+            mass = Lanes.Sum(weights);
+        }
+
+        int place = Draw(weights, mass * Philox.Uniform(parameters.Seed, input.Position));
+        return ids.IsEmpty ? place : ids[place];
     }
 
-    /// <summary>Logits to <c>exp((logit - max) / temperature)</c>, in place.</summary>
-    internal static void ToWeights(Span<float> values, float max, float temperature)
-    {
-        // A division, not a product with the reciprocal: that is infinite for the smallest temperatures.
-        Vector512<float> maxima = Vector512.Create(max);
-        Vector512<float> temperatures = Vector512.Create(temperature);
-        foreach (ref Vector512<float> vector in MemoryMarshal.Cast<float, Vector512<float>>(values))
-            vector = Elementwise.Exp<Vector512Lanes, Vector512<float>>((vector - maxima) / temperatures);
-    }
-
-    /// <summary>The first token at which the weights, added in order of id, pass <paramref name="target"/>.</summary>
+    /// <summary>The first place at which the weights, added as <see cref="Lanes.Sum"/> does and within a partial sum in order, pass <paramref name="target"/>.</summary>
     private static int Draw(ReadOnlySpan<float> weights, double target)
     {
         double passed = 0;
-        int last = 0;
-        for (int id = 0; id < weights.Length; id++)
+        for (int start = 0; start < weights.Length; start += Lanes.SumLength)
         {
-            if (weights[id] == 0)
-                continue;
-            passed += weights[id];
-            if (passed > target)
-                return id;
-            last = id;
+            double next = passed + Lanes.PartialSum(weights, start);
+            if (next > target)
+                return DrawWithin(weights, start, passed, target);
+            passed = next;
         }
 
-        // Rounding of the sums left a sliver beyond the last token.
+        // Rounding left a sliver beyond the last token.
+        return weights.LastIndexOfAnyExcept(0);
+    }
+
+    private static int DrawWithin(ReadOnlySpan<float> weights, int start, double passed, double target)
+    {
+        int last = start;
+        int end = Math.Min(start + Lanes.SumLength, weights.Length);
+        for (int place = start; place < end; place++)
+        {
+            if (weights[place] == 0)
+                continue;
+            passed += weights[place];
+            last = place;
+            if (passed > target)
+                break;
+        }
+
         return last;
     }
 

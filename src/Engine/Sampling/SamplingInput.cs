@@ -9,8 +9,8 @@ public readonly ref struct SamplingInput
     /// <summary>The prompt's tokens: the repetition penalty counts them.</summary>
     public ReadOnlySpan<int> Prompt { get; init; }
 
-    /// <summary>Tokens generated so far: what the penalties look at.</summary>
-    public ReadOnlySpan<GeneratedToken> Output { get; init; }
+    /// <summary>Tokens generated so far, those of an earlier life too: what all penalties look at.</summary>
+    public ReadOnlySpan<int> Output { get; init; }
 
     /// <summary>One bit a token, the lowest bit of the first word for token 0: only tokens whose bit is set may be chosen. Empty: all may.</summary>
     public ReadOnlySpan<uint> Allowed { get; init; }

@@ -24,7 +24,7 @@ public sealed class LogProbabilitiesTests
     {
         float[] logits = [1f, 5f, 3f, 5f, 0f, 3f, 3f];
         var best = new GeneratedToken[4];
-        LogProbabilities.Top(logits, logSumExp: 6, best);
+        LogProbabilities.Top(logits, logSumExp: 6, best, new SamplerScratch(7));
         Assert.Equal([new(1, -1), new(3, -1), new(2, -3), new(5, -3)], best);
     }
 
@@ -33,7 +33,7 @@ public sealed class LogProbabilitiesTests
     {
         float[] logits = SamplerTests.RandomLogits(seed: 6, count: 5000, spread: 2);
         var best = new GeneratedToken[20];
-        LogProbabilities.Top(logits, logSumExp: 0, best);
+        LogProbabilities.Top(logits, logSumExp: 0, best, new SamplerScratch(5000));
         Assert.Equal(Enumerable.Range(0, 5000).OrderByDescending(id => logits[id]).Take(20), best.Select(token => token.Id));
     }
 }

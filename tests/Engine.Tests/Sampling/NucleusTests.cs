@@ -29,9 +29,8 @@ public sealed class NucleusTests
             }
 
             float[] kept = [.. weights];
-            double mass = Nucleus.Keep(kept, target, new double[Nucleus.BucketCount]);
+            Keep(kept, target);
             Assert.Equal(expected, kept);
-            Assert.Equal(passed, mass, tolerance: 1e-9 * passed);
         }
     }
 
@@ -39,17 +38,23 @@ public sealed class NucleusTests
     public void A_target_beyond_the_sum_by_rounding_keeps_everything()
     {
         float[] weights = [1f, 0.3f, 0f, 1e-20f];
-        double mass = Nucleus.Keep(weights, Math.BitIncrement(1.3) + 1e-7, new double[Nucleus.BucketCount]);
+        Keep(weights, Math.BitIncrement(1.3) + 1e-7);
         Assert.Equal([1f, 0.3f, 0f, 1e-20f], weights);
-        Assert.Equal(1.3, mass, 1e-6);
     }
 
     [Fact]
     public void Of_equal_weights_the_lowest_ids_stay()
     {
         float[] weights = [0.25f, 1f, 0.25f, 0.25f];
-        double mass = Nucleus.Keep(weights, 1.4, new double[Nucleus.BucketCount]);
+        Keep(weights, 1.4);
         Assert.Equal([0.25f, 1f, 0.25f, 0f], weights);
-        Assert.Equal(1.5, mass);
+    }
+
+    private static void Keep(Span<float> weights, double target)
+    {
+        var padded = new float[Lanes.Padded(weights.Length)];
+        weights.CopyTo(padded);
+        Nucleus.Keep(padded, Lanes.Sum(padded), target, new float[padded.Length], new double[Nucleus.BucketCount]);
+        padded.AsSpan(0, weights.Length).CopyTo(weights);
     }
 }
