@@ -6,7 +6,7 @@ namespace Conclave.Engine.Pages;
 internal sealed class KvFetch
 {
     /// <summary>Nothing to read: the sequence need not wait.</summary>
-    public static readonly KvFetch Nothing = new("", [], new KvPageTable(0), 0, []) { IsDone = true };
+    public static readonly KvFetch Nothing = new("", [], new KvPageTable(0, 1), 0, []) { IsDone = true };
 
     public KvFetch(string scope, int[] tokens, KvPageTable pages, int firstPage, PageKey[] keys) =>
         (Scope, Tokens, Pages, FirstPage, Keys) = (scope, tokens, pages, firstPage, keys);

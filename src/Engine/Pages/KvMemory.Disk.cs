@@ -100,7 +100,7 @@ public sealed unsafe partial class KvMemory
 
         if (keys.Count == 0 || (_computeMs > 0 && disk.EstimateReadMs(keys.Count) > keys.Count * PageTokens * _computeMs))
             return null;
-        var pages = new KvPageTable(found + keys.Count);
+        var pages = new KvPageTable(found + keys.Count, PageTokens);
         for (int i = 0; i < found; i++)
         {
             Use(_path[i]);

@@ -8,7 +8,7 @@ internal sealed unsafe class PagedSequence(string scope, IEnumerable<int> prompt
 {
     public const int PageTokens = 64;
 
-    public static readonly KvLayout Layout = new(LayerCount: 2, LatentWidth: 4, IndexKeyWidth: 0);
+    public static readonly KvLayout Layout = new(layerCount: 2, latentRank: 4, ropeWidth: 4, indexKeyWidth: 0);
 
     private static readonly long SlotSizeBytes = Layout.PageSizeBytes / PageTokens;
 
@@ -16,7 +16,7 @@ internal sealed unsafe class PagedSequence(string scope, IEnumerable<int> prompt
 
     public List<int> Tokens { get; } = [.. prompt];
 
-    public KvPageTable Pages { get; } = new(maxPages);
+    public KvPageTable Pages { get; } = new(maxPages, PageTokens);
 
     public static KvMemory Memory(int pageCount, KvTier? tier = null) => new(Layout, pageCount * Layout.PageSizeBytes, tier);
 
