@@ -21,11 +21,20 @@ public unsafe interface ILanes<TVector>
     /// <summary>Sixteen bfloat16, widened exactly.</summary>
     static abstract TVector LoadBf16(ushort* source);
 
+    /// <summary>Those of even place among thirty-two bfloat16, widened exactly.</summary>
+    static abstract TVector LoadBf16Even(ushort* source);
+
+    /// <summary>Those of odd place among thirty-two bfloat16, widened exactly.</summary>
+    static abstract TVector LoadBf16Odd(ushort* source);
+
     /// <summary>Sixteen binary16, widened exactly.</summary>
     static abstract TVector LoadF16(ushort* source);
 
     /// <summary>Sixteen E4M3FN codes, widened exactly; 0x7F and 0xFF become NaN.</summary>
     static abstract TVector LoadE4M3(byte* source);
+
+    /// <summary>E4M3FN codes to bfloat16 in the order of <see cref="E4M3Codes"/>, filled up with zeros to a multiple of 64.</summary>
+    static abstract void UnpackE4M3(byte* source, int count, ushort* destination);
 
     /// <summary>Writes sixteen floats; any alignment.</summary>
     static abstract void Store(TVector value, float* destination);

@@ -40,6 +40,18 @@ public readonly unsafe struct ScalarLanes : ILanes<FloatArray16>
     }
 
     /// <inheritdoc/>
+    public static FloatArray16 LoadBf16Even(ushort* source)
+    {
+        FloatArray16 result = default;
+        for (var i = 0; i < Lanes.Count; i++)
+            result[i] = BitConverter.UInt32BitsToSingle((uint)source[2 * i] << 16);
+        return result;
+    }
+
+    /// <inheritdoc/>
+    public static FloatArray16 LoadBf16Odd(ushort* source) => LoadBf16Even(source + 1);
+
+    /// <inheritdoc/>
     public static FloatArray16 LoadF16(ushort* source)
     {
         FloatArray16 result = default;
@@ -56,6 +68,9 @@ public readonly unsafe struct ScalarLanes : ILanes<FloatArray16>
             result[i] = Fp8.Decode(source[i]);
         return result;
     }
+
+    /// <inheritdoc/>
+    public static void UnpackE4M3(byte* source, int count, ushort* destination) => E4M3Codes.Scalar(source, count, destination);
 
     /// <inheritdoc/>
     public static void Store(FloatArray16 value, float* destination)

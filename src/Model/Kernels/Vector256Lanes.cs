@@ -34,6 +34,18 @@ public readonly unsafe struct Vector256Lanes : ILanes<Vector256Pair>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256Pair LoadBf16Even(ushort* source) => new((Vector256.Load((uint*)source) << 16).AsSingle(), (Vector256.Load((uint*)source + 8) << 16).AsSingle());
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256Pair LoadBf16Odd(ushort* source)
+    {
+        var high = Vector256.Create(0xFFFF0000);
+        return new((Vector256.Load((uint*)source) & high).AsSingle(), (Vector256.Load((uint*)source + 8) & high).AsSingle());
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256Pair LoadF16(ushort* source)
     {
         var (lower, upper) = Vector256.Widen(Vector256.Load(source));
@@ -47,6 +59,9 @@ public readonly unsafe struct Vector256Lanes : ILanes<Vector256Pair>
         var (lower, upper) = Vector128.Widen(Vector128.Load(source));
         return new(FromE4M3(Vector256.Create(Vector128.WidenLower(lower), Vector128.WidenUpper(lower))), FromE4M3(Vector256.Create(Vector128.WidenLower(upper), Vector128.WidenUpper(upper))));
     }
+
+    /// <inheritdoc/>
+    public static void UnpackE4M3(byte* source, int count, ushort* destination) => E4M3Codes.Scalar(source, count, destination);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

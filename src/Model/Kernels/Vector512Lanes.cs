@@ -21,6 +21,14 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadBf16Even(ushort* source) => (Vector512.Load((uint*)source) << 16).AsSingle();
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadBf16Odd(ushort* source) => (Vector512.Load((uint*)source) & Vector512.Create(0xFFFF0000)).AsSingle();
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> LoadF16(ushort* source)
     {
         var half = Widen(source);
@@ -44,6 +52,15 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
         var value = Vector512.ConditionalSelect(Vector512.LessThan(magnitude, Vector512.Create(8u)).AsSingle(), subnormal, normal);
         value = Vector512.ConditionalSelect(Vector512.Equals(magnitude, Vector512.Create(0x7Fu)).AsSingle(), Vector512.Create(0x7FC00000u).AsSingle(), value);
         return (value.AsUInt32() | ((code & Vector512.Create(0x80u)) << 24)).AsSingle();
+    }
+
+    /// <inheritdoc/>
+    public static void UnpackE4M3(byte* source, int count, ushort* destination)
+    {
+        if (Avx512BW.IsSupported)
+            E4M3Codes.Wide(source, count, destination);
+        else
+            E4M3Codes.Scalar(source, count, destination);
     }
 
     /// <inheritdoc/>

@@ -55,6 +55,9 @@ public readonly unsafe struct Weight
     /// <summary>Scales of the blocks that <paramref name="row"/> crosses; null unless FP8.</summary>
     public float* RowScales(int row) => _scales is null ? null : _scales + ((long)((_firstRow + row) / BlockSize) * ((Columns + BlockSize - 1) / BlockSize));
 
+    /// <summary>Rows from <paramref name="row"/> on that share its scales; all rows of a matrix without scales.</summary>
+    public int RowsOfSameScales(int row) => _scales is null ? int.MaxValue : BlockSize - ((_firstRow + row) % BlockSize);
+
     /// <summary>Rows <paramref name="start"/> to <paramref name="start"/> + <paramref name="count"/>; FP8 blocks stay those of the whole matrix.</summary>
     public Weight Slice(int start, int count) => new(_data, Type, count, Columns, _scales, _firstRow + start);
 

@@ -14,7 +14,7 @@ public sealed unsafe class LinearTests
         var data = new TheoryData<DType, int, int, int>();
         foreach (var type in new[] { DType.F32, DType.F16, DType.BF16, DType.F8E4M3 })
         {
-            foreach (var (rows, columns, inputs) in new[] { (1, 1, 1), (3, 5, 2), (17, 16, 1), (16, 31, 4), (21, 128, 5), (40, 129, 3), (35, 200, 9), (300, 200, 6), (130, 383, 2) })
+            foreach (var (rows, columns, inputs) in new[] { (1, 1, 1), (3, 5, 2), (17, 16, 1), (16, 31, 4), (21, 128, 5), (40, 129, 3), (35, 200, 9), (300, 200, 6), (130, 383, 2), (130, 64, 1), (6, 1100, 8), (5, 2080, 13), (9, 24, 40), (140, 192, 3) })
                 data.Add(type, rows, columns, inputs);
         }
 
