@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Conclave.Engine;
+using Conclave.Engine.Speculation;
 using Conclave.Grains;
 using Conclave.Model;
 using Conclave.Model.Chat;
@@ -31,6 +32,9 @@ internal sealed class ModelOptions
 
     public Option<string> MicroBatches { get; } = new("--micro-batches") { Description = "Cut steps in two, so that communication hides behind computation: 1, 2 or auto", DefaultValueFactory = _ => "auto", HelpName = "N" };
 
+    /// <summary>Checked by hand, as the two above.</summary>
+    public Option<string> Speculate { get; } = new("--speculate") { Description = "Tokens drafted ahead with the checkpoint's MTP module: a number, auto (as many as pay) or off; tokens never depend on it", DefaultValueFactory = _ => "auto", HelpName = "N" };
+
     public void AddTo(Command command)
     {
         command.Add(Model);
@@ -42,6 +46,7 @@ internal sealed class ModelOptions
         command.Add(ChatFormat);
         command.Add(DispatchType);
         command.Add(MicroBatches);
+        command.Add(Speculate);
     }
 
     /// <summary>The checkpoint's directory.</summary>
@@ -60,7 +65,14 @@ internal sealed class ModelOptions
             Type = Choose("--dispatch-dtype", parsed.GetValue(DispatchType)!, ("f32", Grains.DispatchType.F32), ("bf16", Grains.DispatchType.BF16), ("fp8", Grains.DispatchType.FP8)),
             MicroBatches = Choose("--micro-batches", parsed.GetValue(MicroBatches)!, ("auto", MicroBatchMode.Auto), ("1", MicroBatchMode.One), ("2", MicroBatchMode.Two)),
         },
-        Engine = new EngineOptions { MaxBatch = parsed.GetValue(MaxBatch), MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)), KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!), Kv = Kv(parsed) },
+        Engine = new EngineOptions
+        {
+            MaxBatch = parsed.GetValue(MaxBatch),
+            MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)),
+            KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!),
+            Kv = Kv(parsed),
+            Speculation = Speculation("--speculate", parsed.GetValue(Speculate)!),
+        },
     };
 
     /// <summary>Type and size of KV pages.</summary>
@@ -102,6 +114,17 @@ internal sealed class ModelOptions
             if (string.Equals(name, word, StringComparison.OrdinalIgnoreCase)) return value;
         throw new ArgumentException($"{option}: '{word}' is none of {string.Join(", ", choices.Select(choice => choice.Word))}");
     }
+
+    /// <summary>Reads a number of drafts, <c>auto</c> or <c>off</c>.</summary>
+    /// <exception cref="ArgumentException">It is none.</exception>
+    public static SpeculationOptions Speculation(string option, string word) => word.ToUpperInvariant() switch
+    {
+        "AUTO" => SpeculationOptions.Auto,
+        "OFF" => SpeculationOptions.Off,
+        _ => int.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out int drafts) && drafts <= SpeculationOptions.MaxDrafts
+            ? SpeculationOptions.Always(drafts)
+            : throw new ArgumentException($"{option}: '{word}' is neither auto nor off nor a number of drafts up to {SpeculationOptions.MaxDrafts}"),
+    };
 
     /// <summary>Reads a size such as <c>512M</c>, <c>8G</c> or a number of bytes.</summary>
     /// <exception cref="ArgumentException">It is none.</exception>

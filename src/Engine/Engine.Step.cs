@@ -14,6 +14,7 @@ public sealed partial class Engine
             return false;
         Volatile.Write(ref _stepStarted, start);
 
+        long planned = _clock.GetTimestamp();
         var tally = default(StepTally);
         Span<StepRows> rows = _rows.AsSpan(0, segments.Length);
         try
@@ -22,7 +23,7 @@ public sealed partial class Engine
             _model.Forward(_batch);
             foreach (ref StepRows row in rows)
                 ChooseTokens(ref row, ref tally);
-            _drafter?.Draft(_batch, rows, _options.Speculation.IsAuto ? 1 : _options.Speculation.Drafts);
+            _speculator?.Draft(_batch, rows, planned);
         }
         catch (Exception fault)
         {

@@ -17,7 +17,7 @@ public sealed partial class Engine : IDisposable
     private readonly AutoResetEvent _wake = new(false);
     private readonly Action<Sequence> _onCancelled;
     private readonly TokenChooser _chooser;
-    private readonly IDrafter? _drafter;
+    private readonly Speculator? _speculator;
     private readonly StepRows[] _rows;
     private readonly List<Sequence> _retired;
 
@@ -51,7 +51,8 @@ public sealed partial class Engine : IDisposable
         _options = options;
         _clock = clock;
         _memory = new KvMemory(model.KvLayout, options.KvMemorySizeBytes);
-        _drafter = newDrafter(model, options);
+        if (options.Speculation.Drafts > 0 && newDrafter(model, options) is { } drafter)
+            _speculator = new Speculator(drafter, new DraftPolicy(options.Speculation, options.MaxStepRows, options.MaxBatch), clock);
         _batch = new StepBatch(model.Config, options.MaxStepRows, Math.Min(options.MaxStepRows, options.MaxBatch * (1 + options.Speculation.Drafts)));
         _scheduler = new Scheduler(options.MaxBatch, options.MaxStepRows, _memory);
         _chooser = new TokenChooser(model.Config.VocabularySize);
@@ -139,14 +140,14 @@ public sealed partial class Engine : IDisposable
             if (_isDisposed)
                 return;
             _batch.Dispose();
-            _drafter?.Dispose();
+            _speculator?.Dispose();
             EndParking();
             _wake.Dispose();
         }
     }
 
     private static MtpDrafter? NewDrafter(Transformer model, EngineOptions options) =>
-        options.Speculation.Drafts > 0 && model.Config.NextTokenPredictLayers > 0 ? new MtpDrafter(model, options.MaxStepRows, options.MaxBatch) : null;
+        model.Config.NextTokenPredictLayers > 0 ? new MtpDrafter(model, options.MaxStepRows, options.MaxBatch) : null;
 
     private static OperatingException Closed(Exception? fault) => fault is null
         ? new OperatingException(OperatingError.Unavailable, "The engine is shutting down.")

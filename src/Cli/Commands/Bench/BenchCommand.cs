@@ -13,5 +13,6 @@ internal static class BenchCommand
         OverlapBench.Create(),
         ClusterBench.Create(),
         RebalanceBench.Create(),
+        SpeculateBench.Create(),
     };
 }

@@ -1,0 +1,105 @@
+using System.CommandLine;
+using System.Text.Json;
+using Conclave.Cli.Evaluation;
+using Conclave.Engine;
+using Conclave.Engine.Speculation;
+using Conclave.Gateway;
+using Conclave.Gateway.Completions;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Spectre.Console;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>What drafts came to in one kind of text.</summary>
+/// <param name="Skill">The kind.</param>
+/// <param name="Batch">Sequences at once.</param>
+/// <param name="Drafts">Drafts a step: off, a number, or auto.</param>
+/// <param name="Acceptance">Share of the drafts that were right.</param>
+/// <param name="TokensPerStep">Tokens that a sequence got from a step.</param>
+/// <param name="TokensPerSecond">All sequences together, while they decode.</param>
+/// <param name="Gain">The same over that of the same texts without drafts.</param>
+internal sealed record SpeculateFigures(string Skill, int Batch, string Drafts, double? Acceptance, double TokensPerStep, double TokensPerSecond, double Gain);
+
+/// <summary><c>conclave bench speculate</c>: how many drafts of the MTP module are right, and what that gains, a row a kind of text.</summary>
+internal static class SpeculateBench
+{
+    private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory with an MTP module (default: the bundled demo model)", HelpName = "DIR" };
+    private static readonly Option<string?> Cases = new("--cases") { Description = "JSON lines with prompts, as eval takes them (default: eval.jsonl of the model)", HelpName = "FILE" };
+    private static readonly Option<string?> Skill = new("--skill") { Description = "Only this kind of text", HelpName = "NAME" };
+    private static readonly Option<string> Drafts = new("--drafts") { Description = "Drafts a step to compare with none: numbers, or auto", DefaultValueFactory = _ => "1,2,3,auto", HelpName = "N,N,..." };
+    private static readonly Option<string> Batch = new("--batch") { Description = "Sequences at once", DefaultValueFactory = _ => "1,8", HelpName = "N,N,..." };
+    private static readonly Option<int> Count = new("--count") { Description = "Prompts of each kind", DefaultValueFactory = _ => 16 };
+    private static readonly Option<double> Temperature = new("--temperature") { Description = "0 (greedy) to 2", HelpName = "T" };
+    private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
+
+    public static Command Create()
+    {
+        var command = new Command("speculate", "Acceptance of the MTP module's drafts and what they gain, for each kind of text") { Model, Cases, Skill, Drafts, Batch, Count, Temperature, Threads, Json };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        string directory = parsed.GetValue(Model) ?? DemoModel.Find();
+        foreach (Option<int> option in new[] { Count, Threads })
+            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
+        string[] names = ["off", .. parsed.GetValue(Drafts)!.Split(',', StringSplitOptions.TrimEntries)];
+        SpeculationOptions[] settings = [.. names.Select(name => ModelOptions.Speculation("--drafts", name))];
+        int[] batches = [.. parsed.GetValue(Batch)!.Split(',').Select(text => int.TryParse(text, out int batch) && batch is >= 1 and <= 256 ? batch : throw new ArgumentException($"--batch: '{text}' is not a number of 1 to 256"))];
+        using var checkpoint = Checkpoint.Open(directory);
+        if (checkpoint.Config.NextTokenPredictLayers == 0) throw new ArgumentException($"--model: {directory} has no MTP module, so there is nothing to draft with");
+        var skills = Load(parsed, directory);
+        using var workers = new WorkerPool(parsed.GetValue(Threads));
+        List<SpeculateFigures> figures = [];
+        foreach (int batch in batches)
+        {
+            foreach (var (skill, requests) in skills)
+            {
+                using var run = new SpeculateRun(checkpoint, workers, settings, batch);
+                figures.AddRange(Figures(skill, batch, names, await run.Measure(requests, cancellationToken)));
+            }
+        }
+
+        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        else Show(figures);
+        return CommandLine.Done;
+    }
+
+    private static (string Skill, GenerationRequest[] Requests)[] Load(ParseResult parsed, string directory)
+    {
+        string path = parsed.GetValue(Cases) ?? Path.Combine(directory, "eval.jsonl");
+        string? only = parsed.GetValue(Skill);
+        var builder = new CompletionBuilder(new ServedModel(new ServedModelOptions(directory, null)));
+        var skills = EvaluationCase.Load(path).Where(c => only is null || c.Skill == only).GroupBy(c => c.Skill)
+            .Select(group => (group.Key, group.Take(parsed.GetValue(Count)).Select((c, i) => Request(builder, c, parsed.GetValue(Temperature), i)).ToArray()))
+            .ToArray();
+        return skills.Length > 0 ? skills : throw new ArgumentException(only is null ? $"--cases: {path} holds no case" : $"--skill: {path} has no case of '{only}'");
+    }
+
+    private static GenerationRequest Request(CompletionBuilder builder, EvaluationCase c, double temperature, int seed)
+    {
+        var wishes = new SamplingWishes { Temperature = temperature, MaxTokens = c.MaxTokens, Seed = (ulong)seed };
+        CompletionRequest request = c.Chat is not null ? builder.Chat(c.Chat, wishes) : builder.Fim(c.Prompt, c.Suffix, wishes);
+        return new GenerationRequest { PromptIds = request.PromptIds, MaxTokens = request.MaxTokens, StopTokenIds = request.StopTokenIds, Sampling = request.Sampling };
+    }
+
+    private static IEnumerable<SpeculateFigures> Figures(string skill, int batch, string[] names, SpeculateTotals[] totals)
+    {
+        double without = totals[0].Tokens / totals[0].Seconds;
+        return names.Zip(totals, (name, t) => new SpeculateFigures(
+            skill, batch, name, t.Drafted == 0 ? null : (double)t.Accepted / t.Drafted, (double)t.Tokens / Math.Max(1, t.Tokens - t.Accepted), t.Tokens / t.Seconds, t.Tokens / t.Seconds / without));
+    }
+
+    private static void Show(List<SpeculateFigures> figures)
+    {
+        var table = new Table().AddColumns("skill", "batch", "drafts", "right", "tokens a step", "tokens/s", "gain");
+        foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
+        foreach (SpeculateFigures f in figures)
+            table.AddRow(f.Skill, $"{f.Batch}", f.Drafts, f.Acceptance is { } share ? $"{share:P1}" : "", $"{f.TokensPerStep:F2}", $"{f.TokensPerSecond:F0}", f.Drafts == "off" ? "" : $"{f.Gain:F2}");
+        AnsiConsole.Write(table);
+        AnsiConsole.WriteLine("tokens/s and gain: while sequences decode, all together; the same texts with and without drafts, in turns.");
+    }
+}

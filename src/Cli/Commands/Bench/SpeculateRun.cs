@@ -1,0 +1,94 @@
+using System.Diagnostics;
+using Conclave.Engine;
+using Conclave.Engine.Speculation;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Experts;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>Sums over all texts.</summary>
+/// <param name="Tokens">Tokens generated while decoding.</param>
+/// <param name="Seconds">Time for them.</param>
+/// <param name="Drafted">Drafts verified.</param>
+/// <param name="Accepted">Those that were right.</param>
+internal readonly record struct SpeculateTotals(long Tokens, double Seconds, long Drafted, long Accepted);
+
+/// <summary>One model, and an engine for each setting; they take turns over the same requests, a few at a time.</summary>
+internal sealed class SpeculateRun : IDisposable
+{
+    private readonly LocalExpertDispatch _experts;
+    private readonly Transformer _model;
+    private readonly Engine.Engine[] _engines;
+    private readonly int _batch;
+
+    public SpeculateRun(Checkpoint checkpoint, WorkerPool workers, SpeculationOptions[] settings, int batch)
+    {
+        ModelConfig config = checkpoint.Config;
+        _batch = batch;
+        _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
+        int rows = Math.Max(256, batch * (1 + SpeculationOptions.MaxDrafts));
+        _model = new Transformer(checkpoint, _experts, workers, rows);
+        _engines = [.. settings.Select(setting => new Engine.Engine(
+            _model,
+            new EngineOptions { MaxBatch = batch, MaxStepRows = rows, KvMemorySizeBytes = 256L << 20, Speculation = setting },
+            TimeProvider.System))];
+    }
+
+    /// <summary>Runs <paramref name="requests"/> through every engine and checks that all give the same tokens.</summary>
+    public async Task<SpeculateTotals[]> Measure(GenerationRequest[] requests, CancellationToken cancellationToken)
+    {
+        var totals = new SpeculateTotals[_engines.Length];
+        GenerationRequest[][] groups = [.. requests.Chunk(_batch)];
+        for (int round = 0; round <= groups.Length; round++)
+        {
+            // The first group goes twice: the first time everything is compiled, and not counted.
+            GenerationRequest[] group = groups[Math.Max(0, round - 1)];
+            List<int>[]? expected = null;
+            for (int turn = 0; turn < _engines.Length; turn++)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                int setting = (turn + round) % _engines.Length;
+                (List<int>[] tokens, SpeculateTotals sums) = await Run(_engines[setting], group, $"{round}");
+                expected ??= tokens;
+                if (!expected.Zip(tokens).All(pair => pair.First.SequenceEqual(pair.Second))) throw new InvalidOperationException("drafts have changed tokens");
+                SpeculateTotals t = totals[setting];
+                if (round > 0) totals[setting] = new(t.Tokens + sums.Tokens, t.Seconds + sums.Seconds, t.Drafted + sums.Drafted, t.Accepted + sums.Accepted);
+            }
+        }
+
+        return totals;
+    }
+
+    public void Dispose()
+    {
+        foreach (Engine.Engine engine in _engines) engine.Dispose();
+        _model.Dispose();
+        _experts.Dispose();
+    }
+
+    /// <summary>All requests of a group at once; the clock runs from when each has its first token.</summary>
+    private static async Task<(List<int>[] Tokens, SpeculateTotals Totals)> Run(Engine.Engine engine, GenerationRequest[] requests, string cacheScope)
+    {
+        EngineStatus before = engine.Status;
+        Sequence[] sequences = [.. requests.Select(request => engine.Submit(request with { CacheScope = cacheScope }))];
+        List<int>[] tokens = [.. sequences.Select(_ => new List<int>())];
+        for (int i = 0; i < sequences.Length; i++) await Read(sequences[i], tokens[i], isFirst: true);
+        int count = tokens.Sum(read => read.Count);
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < sequences.Length; i++) await Read(sequences[i], tokens[i], isFirst: false);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        foreach (Sequence sequence in sequences) sequence.Dispose();
+        EngineStatus after = engine.Status;
+        return (tokens, new SpeculateTotals(tokens.Sum(read => read.Count) - count, seconds, after.DraftedTokens - before.DraftedTokens, after.AcceptedTokens - before.AcceptedTokens));
+    }
+
+    private static async Task Read(Sequence sequence, List<int> tokens, bool isFirst)
+    {
+        while (await sequence.WaitToReadAsync(CancellationToken.None))
+        {
+            while (sequence.TryRead(out GeneratedToken token)) tokens.Add(token.Id);
+            if (isFirst) return;
+        }
+    }
+}
