@@ -61,16 +61,29 @@ internal sealed unsafe class DecoderLayer
             experts.Begin(_index, pass.RoutedRows);
         }
 
+        if (_always.Width == 0 || LeavesShared(experts))
+            return;
         pass.Mark(StepActivity.DenseExperts, _index);
-        if (_router is null || _config.SharedExpertCount > 0)
-            buffers.Mlp.Forward(pass.Compute, _always, pass.Normed, pass.BlockOutput, pass.Rows);
+        buffers.Always.Clear();
+        buffers.Always.Add(_always, normed, new RowSet(pass.BlockOutput, _config.HiddenSize), pass.Rows);
+        buffers.Always.Run();
     }
 
     /// <summary>The rest: waits for the routed experts, wherever they live, and adds all outputs in ascending expert id.</summary>
     public void Complete(Pass pass, IExpertDispatch experts)
     {
         if (_router is not null)
-            experts.Complete(_index, pass.RoutedRows);
+        {
+            var rows = pass.RoutedRows;
+            if (LeavesShared(experts))
+            {
+                rows.SharedExperts = _always;
+                rows.SharedOutput = pass.BlockOutput;
+            }
+
+            experts.Complete(_index, rows);
+        }
+
         pass.Mark(StepActivity.Combine, _index);
         if (_router is not null)
             pass.AddExpertsToResidual();
@@ -78,6 +91,8 @@ internal sealed unsafe class DecoderLayer
             pass.AddToResidual();
         pass.Probe?.LayerOutput(_index, new ReadOnlySpan<float>(pass.Hidden, pass.Rows * _config.HiddenSize));
     }
+
+    private bool LeavesShared(IExpertDispatch experts) => _router is not null && experts.TakesSharedExperts;
 
     private void Report(Pass pass)
     {
@@ -87,14 +102,17 @@ internal sealed unsafe class DecoderLayer
 }
 
 /// <summary>Scratch memory that layers use one after the other.</summary>
-internal sealed class LayerBuffers(ModelConfig config, int maxRows, Arena arena)
+internal sealed class LayerBuffers(ModelConfig config, Compute compute, int maxRows, Arena arena) : IDisposable
 {
     /// <summary>Of attention.</summary>
     public AttentionBuffers Attention { get; } = new(config, maxRows, arena);
 
-    /// <summary>Of dense and shared MLPs.</summary>
-    public Mlp Mlp { get; } = new(config, Math.Max(config.IntermediateSize, config.SharedExpertCount * config.MoeIntermediateSize), maxRows, arena);
+    /// <summary>The block that every row goes through.</summary>
+    public MlpBlocks Always { get; } = new(compute, 1);
 
     /// <summary>Of the gate.</summary>
     public GateBuffers Gate { get; } = new(config, maxRows, arena);
+
+    /// <inheritdoc/>
+    public void Dispose() => Always.Dispose();
 }

@@ -46,7 +46,7 @@ public sealed unsafe class Transformer : IDisposable
         _pass = new Pass(c, _compute, _step);
         _whole = [_pass];
         _halves = [new Pass(c, _compute, _step), new Pass(c, _compute, _step)];
-        _buffers = new LayerBuffers(c, maxRows, _arena);
+        _buffers = new LayerBuffers(c, _compute, maxRows, _arena);
         _embedding = Weight.Bind(checkpoint, "model.embed_tokens.weight", c.VocabularySize, c.HiddenSize);
         _layers = [.. Enumerable.Range(0, c.LayerCount).Select(layer => new DecoderLayer(checkpoint, layer, KvLayout, _arena))];
         _norm = Vectors.Load(checkpoint, "model.norm.weight", c.HiddenSize, _arena);
@@ -100,6 +100,7 @@ public sealed unsafe class Transformer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _buffers.Dispose();
         _compute.Dispose();
         _arena.Dispose();
     }

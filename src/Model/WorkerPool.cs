@@ -11,26 +11,31 @@ public interface IParallelLoop
 }
 
 /// <summary>
-/// Fixed threads that run one parallel loop at a time; the caller is one of them. Starting a loop allocates nothing. Idle threads spin for
-/// a while, since the loops of a forward pass follow each other within microseconds, then they park.
+/// Fixed threads that run one parallel loop at a time; the caller is one of them. Starting a loop allocates nothing. Each thread has a stretch of the items of its own and goes through it
+/// in order, so that it reads its weights as one stream; who is done takes chunks from the end of another's stretch. Idle threads spin for a while, since the loops of a forward pass
+/// follow each other within microseconds, then they park.
 /// </summary>
 public sealed unsafe class WorkerPool : IDisposable
 {
     // A spin is about 0.1 us. After the first ones every further spin offers the processor to whoever else wants it.
     private const int SpinsBeforeYielding = 200;
     private const int SpinsBeforeParking = 2000;
+
+    // Stretches lie in cache lines of their own (two: processors fetch lines in pairs), the first behind the array's header.
+    private const int StretchStride = 16;
+    private const int MaxChunks = ushort.MaxValue;
     private readonly Thread[] _threads;
     private readonly AutoResetEvent[] _wake;
     private readonly int[] _parked;
 
-    // The loop under way. High half of the ticket: the loop's number; low half: chunks not yet taken. A chunk is taken by compare-and-swap, which succeeds
-    // only while that very loop still has chunks, so a thread that wakes late can neither run nor disturb a later one.
+    // Chunks of each thread that nobody has taken yet: the loop's number, the first one, behind the last one (32, 16 and 16 bits). A chunk is taken by compare-and-swap, which succeeds only
+    // while that very loop still has it, so a thread that wakes late can neither run nor disturb a later loop.
+    private readonly long[] _stretches;
     private delegate*<void*, int, int, int, void> _body;
     private void* _loop;
     private int _count;
     private int _chunkSize;
-    private int _chunkCount;
-    private long _ticket;
+    private int _number;
     private int _finished;
     private volatile bool _stopping;
 
@@ -41,6 +46,7 @@ public sealed unsafe class WorkerPool : IDisposable
         _threads = new Thread[threadCount - 1];
         _wake = new AutoResetEvent[threadCount - 1];
         _parked = new int[threadCount - 1];
+        _stretches = new long[(threadCount + 1) * StretchStride];
         for (var i = 0; i < _threads.Length; i++)
         {
             var index = i;
@@ -60,7 +66,7 @@ public sealed unsafe class WorkerPool : IDisposable
     public long LoopTicks { get; private set; }
 
     /// <summary>
-    /// Runs <paramref name="loop"/> over items 0 to <paramref name="count"/> in chunks of <paramref name="chunkSize"/> and returns when all are done. One
+    /// Runs <paramref name="loop"/> over items 0 to <paramref name="count"/> in chunks of at least <paramref name="chunkSize"/> and returns when all are done. One
     /// caller at a time; which thread does a chunk is left to chance, so items must be independent. <paramref name="loop"/> must be a local variable.
     /// </summary>
     public void Run<TLoop>(ref TLoop loop, int count, int chunkSize)
@@ -78,22 +84,11 @@ public sealed unsafe class WorkerPool : IDisposable
 
         _body = &Invoke<TLoop>;
         _loop = Unsafe.AsPointer(ref loop);
-        _count = count;
-        _chunkSize = chunkSize;
-        _chunkCount = ((count - 1) / chunkSize) + 1;
-        _finished = 0;
-        var number = (Volatile.Read(ref _ticket) >> 32) + 1;
-        Interlocked.Exchange(ref _ticket, (number << 32) | (uint)_chunkCount);
-        for (var i = 0; i < _parked.Length; i++)
-        {
-            if (Volatile.Read(ref _parked[i]) != 0)
-                _wake[i].Set();
-        }
-
-        var chunks = _chunkCount;
+        var chunks = Begin(count, chunkSize);
         var start = Stopwatch.GetTimestamp();
-        TakeChunks(number, 0);
+        var done = TakeChunks(_number, 0);
         LoopTicks += Stopwatch.GetTimestamp() - start;
+        Interlocked.Add(ref _finished, done);
         for (var spins = 0; Volatile.Read(ref _finished) < chunks; spins++)
             Spin(spins);
     }
@@ -124,18 +119,45 @@ public sealed unsafe class WorkerPool : IDisposable
             Thread.SpinWait(4);
     }
 
+    private static long Stretch(int number, int first, int end) => ((long)number << 32) | ((long)first << 16) | (uint)end;
+
+    /// <summary>Gives every thread its stretch, then lets them begin. Returns the number of chunks.</summary>
+    private int Begin(int count, int chunkSize)
+    {
+        _count = count;
+        _chunkSize = Math.Max(chunkSize, ((count - 1) / MaxChunks) + 1);
+        _finished = 0;
+        var chunks = ((count - 1) / _chunkSize) + 1;
+        var number = _number + 1;
+        for (var i = 0; i < ThreadCount; i++)
+            Volatile.Write(ref StretchOf(i), Stretch(number, (int)((long)chunks * i / ThreadCount), (int)((long)chunks * (i + 1) / ThreadCount)));
+        // A full fence: a thread that parks sees the number, or is seen parking.
+        Interlocked.Exchange(ref _number, number);
+        for (var i = 0; i < _parked.Length; i++)
+        {
+            if (Volatile.Read(ref _parked[i]) != 0)
+                _wake[i].Set();
+        }
+
+        return chunks;
+    }
+
+    private ref long StretchOf(int thread) => ref _stretches[(thread + 1) * StretchStride];
+
     private void Work(int index)
     {
-        long seen = 0;
+        var seen = 0;
         var spins = 0;
         while (!_stopping)
         {
-            var number = Volatile.Read(ref _ticket) >> 32;
+            var number = Volatile.Read(ref _number);
             if (number != seen)
             {
                 seen = number;
                 spins = 0;
-                TakeChunks(number, index + 1);
+                var done = TakeChunks(number, index + 1);
+                if (done > 0)
+                    Interlocked.Add(ref _finished, done);
             }
             else if (++spins < SpinsBeforeParking)
             {
@@ -143,9 +165,9 @@ public sealed unsafe class WorkerPool : IDisposable
             }
             else
             {
-                // The flag is set before the last look at the ticket, and the caller sets the ticket before it looks at the flag: one of both sees the other.
+                // The flag is set before the last look at the number, and the caller sets the number before it looks at the flag: one of both sees the other.
                 Interlocked.Exchange(ref _parked[index], 1);
-                if (Interlocked.Read(ref _ticket) >> 32 == seen && !_stopping)
+                if (Volatile.Read(ref _number) == seen && !_stopping)
                     _wake[index].WaitOne();
                 Interlocked.Exchange(ref _parked[index], 0);
                 spins = 0;
@@ -153,19 +175,29 @@ public sealed unsafe class WorkerPool : IDisposable
         }
     }
 
-    private void TakeChunks(long number, int worker)
+    /// <summary>Does the chunks of this thread's stretch from its front, then those that others have left from their ends. Returns how many it did.</summary>
+    private int TakeChunks(int number, int worker)
     {
-        while (true)
+        var done = 0;
+        for (var i = 0; i < ThreadCount; i++)
         {
-            var ticket = Volatile.Read(ref _ticket);
-            var left = (int)(ticket & uint.MaxValue);
-            if (ticket >> 32 != number || left == 0)
-                return;
-            if (Interlocked.CompareExchange(ref _ticket, ticket - 1, ticket) != ticket)
-                continue;
-            var start = (_chunkCount - left) * _chunkSize;
-            _body(_loop, start, Math.Min(start + _chunkSize, _count), worker);
-            Interlocked.Increment(ref _finished);
+            var owner = worker + i < ThreadCount ? worker + i : worker + i - ThreadCount;
+            ref var stretch = ref StretchOf(owner);
+            while (true)
+            {
+                var left = Volatile.Read(ref stretch);
+                int first = (int)(left >> 16) & MaxChunks, end = (int)left & MaxChunks;
+                if ((int)(left >> 32) != number || first == end)
+                    break;
+                var taken = i == 0 ? first : end - 1;
+                if (Interlocked.CompareExchange(ref stretch, i == 0 ? Stretch(number, first + 1, end) : Stretch(number, first, end - 1), left) != left)
+                    continue;
+                var start = (long)taken * _chunkSize;
+                _body(_loop, (int)start, (int)Math.Min(start + _chunkSize, _count), worker);
+                done++;
+            }
         }
+
+        return done;
     }
 }

@@ -135,6 +135,10 @@ public sealed unsafe partial class ClusterExpertDispatch : IExpertDispatch, IDis
     }
 
     /// <inheritdoc/>
+    /// <remarks>Rounded rows are for the chosen experts only.</remarks>
+    public bool TakesSharedExperts => _allLocal && _options.Type == DispatchType.F32;
+
+    /// <inheritdoc/>
     public int BeginStep(int rowCount, int layerCount)
     {
         lock (_gate)

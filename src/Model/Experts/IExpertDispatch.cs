@@ -26,6 +26,12 @@ public unsafe struct RoutedRows
 
     /// <summary>Expert outputs <c>[RowCount, k, HiddenSize]</c>, unweighted, in the order of <see cref="ExpertIds"/>.</summary>
     public float* Output;
+
+    /// <summary>The shared experts, if they are to be computed together with the chosen ones: only where <see cref="IExpertDispatch.TakesSharedExperts"/>. Every row of <see cref="Input"/> goes through them.</summary>
+    internal MlpWeights SharedExperts;
+
+    /// <summary>Their output <c>[RowCount, HiddenSize]</c>.</summary>
+    internal float* SharedOutput;
 }
 
 /// <summary>
@@ -34,6 +40,12 @@ public unsafe struct RoutedRows
 /// </summary>
 public interface IExpertDispatch
 {
+    /// <summary>
+    /// Whether the pass under way should leave the shared experts to <see cref="Complete"/>: with all experts on the same threads fewer and longer loops are faster. Otherwise the pass computes them between
+    /// <see cref="Begin"/> and <see cref="Complete"/>, while rows are away. Does not change between <see cref="BeginStep"/> and <see cref="EndStep"/>.
+    /// </summary>
+    bool TakesSharedExperts => false;
+
     /// <summary>
     /// A pass of <paramref name="rowCount"/> rows through <paramref name="layerCount"/> layers starts. Returns the number of micro-batches to cut it into: 1, or 2
     /// (of which both may be between <see cref="Begin"/> and <see cref="Complete"/> at a time).

@@ -5,17 +5,14 @@ namespace Conclave.Model.Experts;
 /// <summary>Experts of this process, called directly: the single-silo case pays nothing for the seam.</summary>
 public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
 {
-    private const int OutputsPerItem = 64;
     private readonly ModelConfig _config;
     private readonly Compute _compute;
+    private readonly MlpBlocks _blocks;
     private readonly int[] _firstPair;
-    private readonly int[] _active;
     private Arena _arena = new();
     private int _pairCapacity;
     private int* _pairs;
     private int* _rows;
-    private float* _gate;
-    private float* _up;
 
     /// <summary>Evaluates experts of <paramref name="table"/> on <paramref name="workers"/>.</summary>
     public LocalExpertDispatch(ModelConfig config, ExpertTable table, WorkerPool workers, KernelSet? kernels = null)
@@ -23,12 +20,16 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
         _config = config;
         Table = table;
         _firstPair = new int[config.RoutedExpertCount + 1];
-        _active = new int[config.RoutedExpertCount];
-        _compute = new Compute(workers, kernels ?? KernelSet.Best, Kernels.Linear.PanelFloats(Math.Max(config.HiddenSize, config.MoeIntermediateSize)));
+        var widest = Math.Max(config.HiddenSize, Math.Max(1, config.SharedExpertCount) * config.MoeIntermediateSize);
+        _compute = new Compute(workers, kernels ?? KernelSet.Best, Kernels.Linear.PanelFloats(widest));
+        _blocks = new MlpBlocks(_compute, config.RoutedExpertCount + 1);
     }
 
     /// <summary>The experts at hand; may be replaced between two calls.</summary>
     public ExpertTable Table { get; set; }
+
+    /// <inheritdoc/>
+    public bool TakesSharedExperts => true;
 
     /// <inheritdoc/>
     public int BeginStep(int rowCount, int layerCount) => 1;
@@ -49,46 +50,45 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
     /// <exception cref="InvalidOperationException">An expert was chosen that is not held.</exception>
     public void Complete(int layer, in RoutedRows rows)
     {
-        var pairCount = rows.RowCount * rows.ExpertsPerToken;
-        Reserve(pairCount);
-        var activeCount = GroupByExpert(layer, rows, pairCount);
-        var gateUp = new GateUpLoop { Owner = this, Weights = Table.Layer(layer), Rows = rows };
-        _compute.Workers.Run(ref gateUp, activeCount * ItemsFor(_config.MoeIntermediateSize), 1);
-        var down = new DownLoop { Owner = this, Weights = Table.Layer(layer), Rows = rows };
-        _compute.Workers.Run(ref down, activeCount * ItemsFor(_config.HiddenSize), 1);
+        GroupByExpert(rows, rows.RowCount * rows.ExpertsPerToken);
+        _blocks.Clear();
+        if (rows.SharedExperts.Width > 0)
+            _blocks.Add(rows.SharedExperts, new RowSet(rows.Input, _config.HiddenSize), new RowSet(rows.SharedOutput, _config.HiddenSize), rows.RowCount);
+        var weights = Table.Layer(layer);
+        for (var expert = 0; expert < _config.RoutedExpertCount; expert++)
+        {
+            int place = _firstPair[expert], count = _firstPair[expert + 1] - place;
+            if (count == 0)
+                continue;
+            if (weights[expert].Width == 0)
+                ThrowNotHeld(layer, expert);
+            _blocks.Add(weights[expert], new RowSet(rows.Input, _config.HiddenSize, _rows + place), new RowSet(rows.Output, _config.HiddenSize, _pairs + place), count);
+        }
+
+        _blocks.Run();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _blocks.Dispose();
         _compute.Dispose();
         _arena.Dispose();
     }
 
-    private static int ItemsFor(int outputs) => ((outputs - 1) / OutputsPerItem) + 1;
-
-    /// <summary>Sorts the (row, slot) pairs by expert. Returns the number of experts with rows; negative ids are skipped.</summary>
-    private int GroupByExpert(int layer, in RoutedRows rows, int pairCount)
+    /// <summary>Sorts the (row, slot) pairs by expert: those of expert e are at _firstPair[e] to _firstPair[e + 1]. Negative ids are skipped.</summary>
+    private void GroupByExpert(in RoutedRows rows, int pairCount)
     {
+        Reserve(pairCount);
         Array.Clear(_firstPair);
         for (var pair = 0; pair < pairCount; pair++)
         {
-            var expert = rows.ExpertIds[pair];
-            if (expert < 0)
-                continue;
-            if (!Table.Holds(layer, expert))
-                ThrowNotHeld(layer, expert);
-            _firstPair[expert + 1]++;
+            if (rows.ExpertIds[pair] >= 0)
+                _firstPair[rows.ExpertIds[pair] + 1]++;
         }
 
-        var activeCount = 0;
-        for (var expert = 0; expert < _active.Length; expert++)
-        {
-            if (_firstPair[expert + 1] > 0)
-                _active[activeCount++] = expert;
+        for (var expert = 0; expert < _config.RoutedExpertCount; expert++)
             _firstPair[expert + 1] += _firstPair[expert];
-        }
-
         for (var pair = 0; pair < pairCount; pair++)
         {
             var expert = rows.ExpertIds[pair];
@@ -100,10 +100,9 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
         }
 
         // Filling moved every start to the next expert's.
-        for (var expert = _active.Length; expert > 0; expert--)
+        for (var expert = _config.RoutedExpertCount; expert > 0; expert--)
             _firstPair[expert] = _firstPair[expert - 1];
         _firstPair[0] = 0;
-        return activeCount;
     }
 
     private static void ThrowNotHeld(int layer, int expert) =>
@@ -118,59 +117,5 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
         _pairCapacity = pairCount;
         _pairs = _arena.Ints(pairCount);
         _rows = _arena.Ints(pairCount);
-        _gate = _arena.Floats((long)pairCount * _config.MoeIntermediateSize);
-        _up = _arena.Floats((long)pairCount * _config.MoeIntermediateSize);
-    }
-
-    private struct GateUpLoop : IParallelLoop
-    {
-        public LocalExpertDispatch Owner;
-        public MlpWeights[] Weights;
-        public RoutedRows Rows;
-
-        public readonly void Run(int start, int end, int worker)
-        {
-            var o = Owner;
-            var width = o._config.MoeIntermediateSize;
-            var perExpert = ItemsFor(width);
-            for (var item = start; item < end; item++)
-            {
-                var expert = o._active[item / perExpert];
-                var first = item % perExpert * OutputsPerItem;
-                var last = Math.Min(first + OutputsPerItem, width);
-                var place = o._firstPair[expert];
-                var count = o._firstPair[expert + 1] - place;
-                var x = new RowSet(Rows.Input, o._config.HiddenSize, o._rows + place);
-                float* gate = o._gate + ((long)place * width), up = o._up + ((long)place * width);
-                var kernels = o._compute.Kernels;
-                kernels.Linear(Weights[expert].Gate, first, last, x, new RowSet(gate, width), count, o._compute.Scratch(worker));
-                kernels.Linear(Weights[expert].Up, first, last, x, new RowSet(up, width), count, o._compute.Scratch(worker));
-                for (var r = 0; r < count; r++)
-                    kernels.SiluMultiply(gate + ((long)r * width) + first, up + ((long)r * width) + first, last - first);
-            }
-        }
-    }
-
-    private struct DownLoop : IParallelLoop
-    {
-        public LocalExpertDispatch Owner;
-        public MlpWeights[] Weights;
-        public RoutedRows Rows;
-
-        public readonly void Run(int start, int end, int worker)
-        {
-            var o = Owner;
-            var hidden = o._config.HiddenSize;
-            var perExpert = ItemsFor(hidden);
-            for (var item = start; item < end; item++)
-            {
-                var expert = o._active[item / perExpert];
-                var first = item % perExpert * OutputsPerItem;
-                var place = o._firstPair[expert];
-                var x = new RowSet(o._gate + ((long)place * o._config.MoeIntermediateSize), o._config.MoeIntermediateSize);
-                var y = new RowSet(Rows.Output, hidden, o._pairs + place);
-                o._compute.Kernels.Linear(Weights[expert].Down, first, Math.Min(first + OutputsPerItem, hidden), x, y, o._firstPair[expert + 1] - place, o._compute.Scratch(worker));
-            }
-        }
     }
 }

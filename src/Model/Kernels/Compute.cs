@@ -3,8 +3,14 @@ namespace Conclave.Model.Kernels;
 /// <summary>How a pass runs kernels: a tier, the threads, and scratch memory for each thread.</summary>
 public sealed unsafe class Compute : IDisposable
 {
-    /// <summary>Multiplications below which handing work to another thread costs more than it saves.</summary>
-    private const long WorthSharing = 1 << 15;
+    /// <summary>Multiplications of a loop below which waking another thread for it costs more than it saves: some microseconds.</summary>
+    private const long WorthSharing = 1 << 14;
+
+    /// <summary>Multiplications of a chunk below which taking it costs more than the better balance saves.</summary>
+    private const long WorthTaking = 1 << 12;
+
+    /// <summary>Chunks of each thread's share of a large loop: so little is left to wait for at its end.</summary>
+    private const int ChunksPerThread = 8;
 
     private readonly Arena _arena = new();
     private readonly nint[] _scratch;
@@ -31,29 +37,26 @@ public sealed unsafe class Compute : IDisposable
     /// <summary><c>y[r, o] = sum over i of x[r, i] w[o, i]</c> for all rows and outputs, outputs split over the threads.</summary>
     public void Linear(in Weight w, RowSet x, RowSet y, int rowCount)
     {
+        const int Panel = Model.Kernels.Linear.PanelRows;
         var loop = new LinearLoop { Owner = this, Weight = w, X = x, Y = y, RowCount = rowCount };
-        Workers.Run(ref loop, w.Rows, OutputsPerChunk(w.Rows, (long)w.Columns * rowCount));
+        Workers.Run(ref loop, w.Rows, Panel * ItemsPerChunk(((w.Rows - 1) / Panel) + 1, (long)Panel * w.Columns * rowCount));
     }
 
     /// <summary>Runs <paramref name="loop"/> over items that cost about <paramref name="multiplications"/> each.</summary>
     public void Run<TLoop>(ref TLoop loop, int count, long multiplications)
         where TLoop : struct, IParallelLoop
     {
-        var perChunk = (int)Math.Clamp(WorthSharing / Math.Max(multiplications, 1), 1, Math.Max(count, 1));
-        Workers.Run(ref loop, count, perChunk);
+        Workers.Run(ref loop, count, ItemsPerChunk(count, multiplications));
     }
 
     /// <inheritdoc/>
     public void Dispose() => _arena.Dispose();
 
-    /// <summary>Whole panels; few enough chunks to be worth a hand-over, enough to keep all threads busy to the end.</summary>
-    internal int OutputsPerChunk(int outputs, long multiplicationsPerOutput)
+    /// <summary>Few enough chunks to be worth a hand-over, enough to keep all threads busy to the end.</summary>
+    private int ItemsPerChunk(int count, long multiplications)
     {
-        const int Panel = Model.Kernels.Linear.PanelRows;
-        var worth = WorthSharing / Math.Max(multiplicationsPerOutput, 1);
-        var balanced = outputs / (4 * Workers.ThreadCount);
-        var chunk = Math.Max(Math.Max(worth, balanced), Panel);
-        return (int)Math.Min((chunk + Panel - 1) / Panel * Panel, int.MaxValue / 2);
+        var each = Math.Max(multiplications, 1);
+        return count * each <= WorthSharing ? count : (int)Math.Max(((WorthTaking - 1) / each) + 1, count / (ChunksPerThread * Workers.ThreadCount));
     }
 
     private struct LinearLoop : IParallelLoop

@@ -19,11 +19,12 @@ internal sealed record PrefillFigures(int Tokens, double TokensPerSecond, double
 /// <param name="WeightGbPerSecond">Weights read, each matrix and each chosen expert once a step.</param>
 /// <param name="MemoryShare">The same as a share of the bandwidth measured just before and after.</param>
 /// <param name="StepMs">Median step.</param>
+/// <param name="BestStepMs">Shortest step: on a machine with other work what the program could do.</param>
 /// <param name="Gflops">Matrix products and attention, GFLOP/s.</param>
 /// <param name="KernelShare">Share of the step in which its thread was inside loops over kernels, neither between them nor waiting.</param>
 /// <param name="ExpertsPerLayer">Different experts that a step chose in a layer, on average.</param>
 internal sealed record DecodeFigures(
-    int Batch, double TokensPerSecond, double WeightGbPerSecond, double MemoryShare, double StepMs, double Gflops, double KernelShare, double ExpertsPerLayer);
+    int Batch, double TokensPerSecond, double WeightGbPerSecond, double MemoryShare, double StepMs, double BestStepMs, double Gflops, double KernelShare, double ExpertsPerLayer);
 
 /// <summary>What <c>bench model</c> prints.</summary>
 internal sealed record ModelFigures(
@@ -109,6 +110,7 @@ internal static class ModelBench
         MachineSpeed.Median(samples.Select(sample => sample.WeightBytes / sample.Seconds / 1e9)),
         MachineSpeed.Median(samples.Select(sample => sample.WeightBytes / sample.Seconds / 1e9 / sample.Bandwidth)),
         MachineSpeed.Median(samples.Select(sample => sample.MedianStepMs)),
+        samples.Min(sample => sample.BestStepMs),
         MachineSpeed.Median(samples.Select(sample => sample.Flops / sample.Seconds / 1e9)),
         MachineSpeed.Median(samples.Select(sample => sample.KernelShare)),
         samples.Average(sample => sample.ExpertsPerLayer));

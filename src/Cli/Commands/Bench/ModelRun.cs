@@ -11,11 +11,12 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="Steps">Steps.</param>
 /// <param name="Seconds">All of them together.</param>
 /// <param name="MedianStepMs">The middle step.</param>
+/// <param name="BestStepMs">The shortest step.</param>
 /// <param name="WeightBytes">Weights read: each matrix and each chosen expert once a step.</param>
 /// <param name="Flops">Floating-point operations of matrix products and attention.</param>
 /// <param name="KernelShare">Share of the time inside loops over kernels.</param>
 /// <param name="ExpertsPerLayer">Different experts a step and layer.</param>
-internal sealed record ModelSample(int Steps, double Seconds, double MedianStepMs, double WeightBytes, double Flops, double KernelShare, double ExpertsPerLayer)
+internal sealed record ModelSample(int Steps, double Seconds, double MedianStepMs, double BestStepMs, double WeightBytes, double Flops, double KernelShare, double ExpertsPerLayer)
 {
     /// <summary>Memory bandwidth around the measurement, GB/s.</summary>
     public double Bandwidth { get; init; }
@@ -88,7 +89,7 @@ internal sealed class ModelRun : IDisposable
         Fill(0, _prefill);
         Choose(0, _prefill);
         long ticks = Stopwatch.GetTimestamp() - start;
-        ModelSample sample = Sample(1, ticks, ticks, kernels, ((double)_prefill * (_prefill + 1)) / 2);
+        ModelSample sample = Sample([ticks], ticks, kernels, ((double)_prefill * (_prefill + 1)) / 2);
         Fill(0, _context);
         return sample;
     }
@@ -110,7 +111,7 @@ internal sealed class ModelRun : IDisposable
         }
 
         double keys = batch * (double)_steps * (_context + ((_steps + 1) / 2.0));
-        return Sample(_steps, before - start, (long)MachineSpeed.Median(steps.Select(ticks => (double)ticks)), kernels, keys);
+        return Sample(steps, before - start, kernels, keys);
     }
 
     public void Dispose()
@@ -123,11 +124,13 @@ internal sealed class ModelRun : IDisposable
 
     private static int[] Text(Random random, ModelConfig config, int length) => [.. Enumerable.Range(0, length).Select(_ => random.Next(config.VocabularySize))];
 
-    private ModelSample Sample(int steps, long ticks, long medianTicks, long kernelsBefore, double keys)
+    private ModelSample Sample(long[] steps, long ticks, long kernelsBefore, double keys)
     {
-        double seconds = (double)ticks / Stopwatch.Frequency;
+        const double Second = 1, Millisecond = 1e-3;
+        static double In(double ticks, double unit) => ticks / Stopwatch.Frequency / unit;
         return new ModelSample(
-            steps, seconds, 1e3 * medianTicks / Stopwatch.Frequency, _work.WeightBytes, _work.Flops(keys), (double)(_model.KernelTicks - kernelsBefore) / ticks, _work.ExpertsPerLayer);
+            steps.Length, In(ticks, Second), In(MachineSpeed.Median(steps.Select(step => (double)step)), Millisecond), In(steps.Min(), Millisecond), _work.WeightBytes, _work.Flops(keys),
+            (double)(_model.KernelTicks - kernelsBefore) / ticks, _work.ExpertsPerLayer);
     }
 
     private void DecodeStep(int batch, int step)
