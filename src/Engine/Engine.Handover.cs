@@ -11,7 +11,7 @@ public sealed partial class Engine
     private bool _isStepping;
     private bool _isDisposed;
 
-    // Exports and unfinished imports: their owners read and write pages outside of the gate, so the pool's memory outlives them.
+    // Exports and unfinished imports: their owners read and write pages outside of the gate, so the KV memory outlives them.
     private int _handovers;
 
     /// <summary>
@@ -32,21 +32,21 @@ public sealed partial class Engine
     }
 
     /// <summary>
-    /// Reserves pages for a sequence that comes from another engine with the latents of <paramref name="tokenIds"/>. Null if there is no room, in which
+    /// Takes pages for a sequence that comes from another engine with the latents of <paramref name="tokenIds"/>. Null if there is no room, in which
     /// case the sequence can only be computed anew.
     /// </summary>
     /// <param name="id">Names it for <see cref="Submit"/>.</param>
     /// <param name="tokenIds">Tokens whose pages will be filled.</param>
-    /// <param name="pagesNeeded">Pages to its longest end.</param>
+    /// <param name="pagesNeeded">Pages to its longest end; it takes those of <paramref name="tokenIds"/> now.</param>
     public ParkedSequence? TryPark(Guid id, int[] tokenIds, int pagesNeeded)
     {
         ArgumentNullException.ThrowIfNull(tokenIds);
         lock (_gate)
         {
-            if (_isClosed || tokenIds.Length == 0 || pagesNeeded < _memory.PagesFor(tokenIds.Length) || _parked.ContainsKey(id))
+            if (_isClosed || tokenIds.Length == 0 || pagesNeeded < _memory.PagesFor(tokenIds.Length) || pagesNeeded > _memory.PageCount || _parked.ContainsKey(id))
                 return null;
             var pages = new KvPageTable(pagesNeeded, _memory.PageTokens);
-            if (!_memory.TryGrow(pages, checked(pagesNeeded * _memory.PageTokens)))
+            if (!_memory.TryGrow(pages, tokenIds.Length))
                 return null;
             var parked = new ParkedSequence(this, id, [.. tokenIds], pages);
             _parked.Add(id, parked);
@@ -102,23 +102,19 @@ public sealed partial class Engine
         if (!_parked.TryGetValue(id, out ParkedSequence? parked) || !parked.IsCommitted)
             return null;
         Unpark(parked);
-        KvPageTable pages = parked.Pages;
 
         // The latents of a token depend on all tokens before it: one that differs makes every page behind it worthless. At least one token must be left to compute.
-        bool fits = pages.PageCount >= _memory.PagesFor(request.TotalTokens)
-            && parked.TokenIds.Length < request.PromptIds.Length
-            && request.PromptIds.AsSpan().StartsWith(parked.TokenIds);
-        if (fits)
+        if (parked.TokenIds.Length >= request.PromptIds.Length || !request.PromptIds.AsSpan().StartsWith(parked.TokenIds))
         {
-            pages.Length = parked.TokenIds.Length;
-            return pages;
+            _memory.Release(parked.Pages);
+            return null;
         }
 
-        _memory.Release(pages);
-        return null;
+        parked.Pages.Length = parked.TokenIds.Length;
+        return parked.Pages;
     }
 
-    /// <summary>Drops what is ready to be adopted, and the pool's memory unless somebody still reads or fills pages. Under the gate, once.</summary>
+    /// <summary>Drops what is ready to be adopted, and the KV memory unless somebody still reads or fills pages. Under the gate, once.</summary>
     private void EndParking()
     {
         foreach (ParkedSequence parked in _parked.Values.Where(parked => parked.IsCommitted).ToArray())

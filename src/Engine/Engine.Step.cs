@@ -35,19 +35,24 @@ public sealed partial class Engine
         }
 
         rows.Clear();
-        Retire(tally);
-        _metrics.RecordStep(tally, _clock.GetElapsedTime(start).TotalMilliseconds);
+        double tookMs = _clock.GetElapsedTime(start).TotalMilliseconds;
+        Retire(tally, tookMs);
+        _metrics.RecordStep(tally, tookMs);
         return true;
     }
 
     private ReadOnlySpan<StepSegment> Plan()
     {
+        ReadOnlySpan<StepSegment> segments;
         lock (_gate)
         {
-            ReadOnlySpan<StepSegment> segments = _scheduler.Plan();
+            _scheduler.Retire(NowMs, _retired);
+            segments = _scheduler.Plan(NowMs);
             _isStepping = !segments.IsEmpty;
-            return segments;
         }
+
+        CompleteRetired();
+        return segments;
     }
 
     /// <summary>Puts the planned rows into the batch: of a decode step every row needs logits, of a prefill chunk at most the last.</summary>
@@ -125,7 +130,7 @@ public sealed partial class Engine
         return new OperatingException(OperatingError.Internal, "The step that computed this sequence failed.", fault);
     }
 
-    private void Retire(in StepTally tally)
+    private void Retire(in StepTally tally, double tookMs)
     {
         lock (_gate)
         {
@@ -135,13 +140,19 @@ public sealed partial class Engine
             _generatedTokens += tally.GeneratedTokens;
             _draftedTokens += tally.DraftedTokens;
             _acceptedTokens += tally.AcceptedTokens;
-            _scheduler.Retire(_retired);
+            _scheduler.RecordStep(tookMs);
+            _scheduler.Retire(NowMs, _retired);
+            _departures.Record(_retired.Count, tookMs / 1000);
             LetLeave();
         }
 
         Volatile.Write(ref _stepStarted, 0);
+        CompleteRetired();
+    }
 
-        // Only now, so that who sees the end of a sequence also sees its pages free.
+    /// <summary>Not before the gate is left, so that who sees the end of a sequence also sees its pages free.</summary>
+    private void CompleteRetired()
+    {
         foreach (Sequence sequence in _retired)
             sequence.Complete();
         _retired.Clear();

@@ -1,4 +1,5 @@
 using Conclave.Engine.Pages;
+using Conclave.Engine.Scheduling;
 using Conclave.Engine.Speculation;
 using Conclave.Model;
 
@@ -21,9 +22,11 @@ public sealed partial class Engine : IDisposable
     private readonly StepRows[] _rows;
     private readonly List<Sequence> _retired;
 
-    // Guards the scheduler, the pool and everything below. Never held while the model runs.
+    // Guards the scheduler, the KV memory and everything below. Never held while the model runs.
     private readonly Lock _gate = new();
     private readonly Scheduler _scheduler;
+    private readonly DepartureRate _departures = new();
+    private readonly long _started;
     private bool _isClosed;
     private Exception? _fault;
     private long _stepCount;
@@ -33,6 +36,9 @@ public sealed partial class Engine : IDisposable
     private long _draftedTokens;
     private long _acceptedTokens;
     private long _stepStarted;
+
+    // Requests refused since the queue had room last.
+    private int _refused;
 
     /// <summary>Starts the step loop's thread. <paramref name="model"/> stays the caller's and must outlive the engine.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
@@ -54,11 +60,12 @@ public sealed partial class Engine : IDisposable
         if (options.Speculation.Drafts > 0 && newDrafter(model, options) is { } drafter)
             _speculator = new Speculator(drafter, new DraftPolicy(options.Speculation, options.MaxStepRows, options.MaxBatch), clock);
         _batch = new StepBatch(model.Config, options.MaxStepRows, Math.Min(options.MaxStepRows, options.MaxBatch * (1 + options.Speculation.Drafts)));
-        _scheduler = new Scheduler(options.MaxBatch, options.MaxStepRows, _memory);
         _chooser = new TokenChooser(model.Config.VocabularySize);
         _rows = new StepRows[options.MaxBatch];
         _retired = new List<Sequence>(options.MaxBatch);
         _onCancelled = OnCancelled;
+        _scheduler = new Scheduler(options, _memory, waitMs => _metrics!.RecordQueueWait(waitMs));
+        _started = clock.GetTimestamp();
         _metrics = new EngineMetrics(() => Status);
         _thread = new Thread(Run) { Name = "conclave-engine", IsBackground = true };
         _thread.Start();
@@ -77,6 +84,11 @@ public sealed partial class Engine : IDisposable
                     FailedSteps = _failedSteps,
                     DraftedTokens = _draftedTokens,
                     AcceptedTokens = _acceptedTokens,
+                    Preempted = _scheduler.PreemptedCount,
+                    Preemptions = _scheduler.Preemptions,
+                    RecomputedTokens = _scheduler.RecomputedTokens,
+                    RestoredTokens = _scheduler.RestoredTokens,
+                    StepTokens = _scheduler.StepTokens,
                     Fault = _fault,
                     ParkedSequences = _parked.Count,
                     CachedPages = _memory.CachedCount,
@@ -113,8 +125,10 @@ public sealed partial class Engine : IDisposable
             if (parkedId is { } id && Adopt(request, id) is { } pages)
                 sequence.Adopt(pages);
             else if (_scheduler.WaitingCount >= _options.MaxQueue)
-                throw new OperatingException(OperatingError.Overloaded, $"The server is overloaded: {_scheduler.WaitingCount} requests are waiting. Please retry later.");
-            _scheduler.Enqueue(sequence);
+                throw Overloaded();
+            else
+                _refused = 0;
+            _scheduler.Enqueue(sequence, NowMs);
             _wake.Set();
         }
 
@@ -153,6 +167,16 @@ public sealed partial class Engine : IDisposable
         ? new OperatingException(OperatingError.Unavailable, "The engine is shutting down.")
         : new OperatingException(OperatingError.Unavailable, "The engine has failed and serves nothing more.", fault);
 
+    /// <summary>Time since the engine began.</summary>
+    private long NowMs => (long)_clock.GetElapsedTime(_started).TotalMilliseconds;
+
+    private OperatingException Overloaded()
+    {
+        // Whoever was refused before comes back as well: each is told to come when there should be a place for it too.
+        int seconds = _departures.SecondsUntil(++_refused);
+        return new OperatingException(OperatingError.Overloaded, $"The server is overloaded: {_scheduler.WaitingCount} requests are waiting. Please retry in {seconds} s.") { RetryAfterSeconds = seconds };
+    }
+
     private void Run()
     {
         try
@@ -160,7 +184,7 @@ public sealed partial class Engine : IDisposable
             while (!Volatile.Read(ref _isClosed))
             {
                 if (!Step())
-                    _wake.WaitOne();
+                    _wake.WaitOne(UntilDeadlineMs());
             }
         }
         catch (Exception fault)
@@ -170,6 +194,13 @@ public sealed partial class Engine : IDisposable
         }
 
         EndAll();
+    }
+
+    /// <summary>How long an idle loop may sleep, in ms: for ever, or until a waiting sequence is to be given up.</summary>
+    private int UntilDeadlineMs()
+    {
+        lock (_gate)
+            return _scheduler.UntilDeadlineMs(NowMs) is { } left ? (int)Math.Min(left + 1, int.MaxValue) : Timeout.Infinite;
     }
 
     private void EndAll()

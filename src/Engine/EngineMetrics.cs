@@ -15,6 +15,7 @@ internal sealed class EngineMetrics : IDisposable
     private readonly Counter<long> _acceptedTokens;
     private readonly Counter<long> _failedSteps;
     private readonly Histogram<double> _stepDurationMs;
+    private readonly Histogram<double> _queueWaitMs;
 
     public EngineMetrics(Func<EngineStatus> status)
     {
@@ -24,8 +25,14 @@ internal sealed class EngineMetrics : IDisposable
         _acceptedTokens = _meter.CreateCounter<long>("conclave.engine.accepted_tokens", "{token}", "Drafts that were right.");
         _failedSteps = _meter.CreateCounter<long>("conclave.engine.failed_steps", "{step}", "Steps that failed their sequences.");
         _stepDurationMs = _meter.CreateHistogram<double>("conclave.engine.step_duration", "ms", "Time of one step of the batch.");
+        _queueWaitMs = _meter.CreateHistogram<double>("conclave.engine.queue_wait", "ms", "Time that a sequence waited for its first place in the batch.");
         _meter.CreateObservableGauge("conclave.engine.running", () => status().Running, "{sequence}", "Sequences in the batch.");
         _meter.CreateObservableGauge("conclave.engine.waiting", () => status().Waiting, "{sequence}", "Sequences that wait for room.");
+        _meter.CreateObservableGauge("conclave.engine.preempted", () => status().Preempted, "{sequence}", "Waiting sequences that ran before and gave way.");
+        _meter.CreateObservableGauge("conclave.engine.step_tokens", () => status().StepTokens, "{token}", "Most rows of a step in which streams decode.");
+        _meter.CreateObservableCounter("conclave.engine.preemptions", () => status().Preemptions, "{sequence}", "How often a sequence gave way when KV pages or places ran out.");
+        _meter.CreateObservableCounter("conclave.engine.recomputed_tokens", () => status().RecomputedTokens, "{token}", "Tokens computed once more because their sequence had given way.");
+        _meter.CreateObservableCounter("conclave.engine.restored_tokens", () => status().RestoredTokens, "{token}", "Tokens of sequences that had given way and whose pages were still cached.");
         _meter.CreateObservableGauge("conclave.engine.kv_pages_in_use", () => status().PagesInUse, "{page}", "KV pages held by sequences.");
         _meter.CreateObservableGauge("conclave.engine.kv_pages", () => status().PagesTotal, "{page}", "KV pages in all.");
         _meter.CreateObservableGauge("conclave.engine.kv_pages_cached", () => status().CachedPages, "{page}", "KV pages that no sequence holds, kept for those that begin alike.");
@@ -48,6 +55,8 @@ internal sealed class EngineMetrics : IDisposable
             _failedSteps.Add(1);
         _stepDurationMs.Record(durationMs);
     }
+
+    public void RecordQueueWait(double waitMs) => _queueWaitMs.Record(waitMs);
 
     public void Dispose() => _meter.Dispose();
 }

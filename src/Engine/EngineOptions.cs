@@ -12,6 +12,15 @@ public sealed record EngineOptions
     /// <summary>Most token rows in one step, at least <see cref="MaxBatch"/>; decode rows first, prefill chunks fill up.</summary>
     public int MaxStepRows { get; init; } = 256;
 
+    /// <summary>Most token rows in a step in which streams decode, <see cref="MaxBatch"/> to <see cref="MaxStepRows"/>: bounds the time between two of their tokens. 0: found by measuring, for <see cref="StepTargetMs"/>.</summary>
+    public int StepTokens { get; init; }
+
+    /// <summary>With <see cref="StepTokens"/> 0: how long a step in which streams decode should take at most, as far as prompts are the reason.</summary>
+    public int StepTargetMs { get; init; } = 250;
+
+    /// <summary>Waiting for this long is worth one level of priority.</summary>
+    public int AgingMs { get; init; } = 10_000;
+
     /// <summary>Native memory for KV pages.</summary>
     public long KvMemorySizeBytes { get; init; } = 1L << 30;
 
@@ -30,6 +39,9 @@ public sealed record EngineOptions
     {
         Require(MaxBatch is >= 1 and <= 4096, nameof(MaxBatch), "between 1 and 4096", MaxBatch);
         Require(MaxStepRows >= MaxBatch && MaxStepRows <= 65536, nameof(MaxStepRows), $"between {nameof(MaxBatch)} ({MaxBatch}) and 65536", MaxStepRows);
+        Require(StepTokens == 0 || (StepTokens >= MaxBatch && StepTokens <= MaxStepRows), nameof(StepTokens), $"0, or between {nameof(MaxBatch)} ({MaxBatch}) and {nameof(MaxStepRows)} ({MaxStepRows})", StepTokens);
+        Require(StepTargetMs >= 1, nameof(StepTargetMs), "at least 1", StepTargetMs);
+        Require(AgingMs is >= 1 and <= 86_400_000, nameof(AgingMs), "between 1 and 86400000 (a day)", AgingMs);
         Require(KvMemorySizeBytes >= 1, nameof(KvMemorySizeBytes), "at least one KV page", KvMemorySizeBytes);
         Require(Speculation.Drafts is >= 0 and <= SpeculationOptions.MaxDrafts, nameof(Speculation), $"between 0 and {SpeculationOptions.MaxDrafts} drafts", Speculation.Drafts);
         Kv.Validate();

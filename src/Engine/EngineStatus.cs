@@ -24,6 +24,20 @@ public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int 
 
     /// <summary>Cached pages dropped to make room, since the start.</summary>
     public long Evictions { get; init; }
+    /// <summary>Those of the waiting sequences that ran before, and gave way when KV pages or places ran out.</summary>
+    public int Preempted { get; init; }
+
+    /// <summary>How often a sequence gave way since the start.</summary>
+    public long Preemptions { get; init; }
+
+    /// <summary>Tokens computed once more since the start, because their sequence had given way.</summary>
+    public long RecomputedTokens { get; init; }
+
+    /// <summary>Tokens of sequences that had given way and whose pages were still cached when they came back.</summary>
+    public long RestoredTokens { get; init; }
+
+    /// <summary>Most token rows of a step in which streams decode, as it stands now.</summary>
+    public int StepTokens { get; init; }
 
     /// <summary>Steps that failed their sequences; the engine went on.</summary>
     public long FailedSteps { get; init; }

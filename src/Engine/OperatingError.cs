@@ -18,7 +18,7 @@ public enum OperatingError
     /// <summary>Shutting down, or not started yet.</summary>
     Unavailable,
 
-    /// <summary>The caller's deadline passed.</summary>
+    /// <summary>The caller's deadline passed, while the request waited or ran.</summary>
     DeadlineExceeded,
 
     /// <summary>A fault of ours.</summary>
@@ -30,4 +30,7 @@ public sealed class OperatingException(OperatingError error, string message, Exc
 {
     /// <summary>What kind.</summary>
     public OperatingError Error { get; } = error;
+
+    /// <summary>With <see cref="OperatingError.Overloaded"/>: when to try again, estimated from what was measured; null if nothing is known.</summary>
+    public int? RetryAfterSeconds { get; init; }
 }

@@ -3,7 +3,7 @@ using Conclave.Model;
 namespace Conclave.Engine;
 
 /// <summary>
-/// KV pages of a sequence that another engine computed, with room to its longest end. They are filled, committed, and then adopted by the
+/// KV pages of a sequence that another engine computed. They are filled, committed, and then adopted by the
 /// <see cref="Engine.Submit"/> that names them; disposing them, or letting them expire, gives them back.
 /// </summary>
 public sealed unsafe class ParkedSequence : IDisposable

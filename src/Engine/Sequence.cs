@@ -1,5 +1,6 @@
 using Conclave.Engine.Pages;
 using Conclave.Engine.Sampling;
+using Conclave.Engine.Scheduling;
 using Conclave.Model;
 
 namespace Conclave.Engine;
@@ -28,10 +29,11 @@ public sealed class Sequence : IDisposable
         _channel = new TokenChannel(request.ResumedCount);
         _tokens = request.PromptIds;
         _onCancelled = onCancelled;
+        ChargedOutput = request.ResumedCount;
     }
 
-    /// <summary>Prompt tokens whose pages came from the prefix cache.</summary>
-    public int CachedTokens { get; private set; }
+    /// <summary>Prompt tokens whose pages came from the prefix cache: a multiple of the page size; 0 while it waits for its first place.</summary>
+    public int CachedTokens { get; internal set; }
 
     /// <summary>Why it ended; <see cref="FinishReason.None"/> while it runs. Tokens may still be unread.</summary>
     public FinishReason FinishReason => _channel.End;
@@ -46,19 +48,40 @@ public sealed class Sequence : IDisposable
     internal GenerationRequest Request { get; }
 
     /// <summary>Its KV pages; empty until it joins the batch.</summary>
-    internal KvPageTable Pages { get; private set; }
+    internal KvPageTable Pages { get; }
 
     /// <summary>Pages for the prompt and the longest completion.</summary>
     internal int PagesNeeded { get; }
+
+    /// <summary>What decides about its turn.</summary>
+    internal Standing Standing { get; set; }
+
+    /// <summary>When it is given up, by the engine's clock; null: never.</summary>
+    internal long? DeadlineMs => Request.Deadline is { } deadline ? Standing.ArrivalMs + (long)Math.Min(deadline.TotalMilliseconds, long.MaxValue / 2) : null;
+
+    /// <summary>It has been in the batch; waiting, it has given way to others.</summary>
+    internal bool HasJoined { get; private set; }
+
+    /// <summary>Its pages on their way from disk, if it has asked for any.</summary>
+    internal KvFetch? Fetch;
+
+    /// <summary>Tokens that were in its pages when it gave way.</summary>
+    internal int LostTokens { get; set; }
+
+    /// <summary>Tokens of its output that its key's account was charged for.</summary>
+    internal int ChargedOutput { get; set; }
 
     /// <summary>Tokens of prompt and output so far.</summary>
     internal ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, TokenCount);
 
     /// <summary>Count of <see cref="Tokens"/>.</summary>
-    internal int TokenCount => Request.PromptTokens + _channel.WrittenCount;
+    internal int TokenCount => Request.PromptTokens + OutputCount;
+
+    /// <summary>Count of <see cref="Output"/>.</summary>
+    internal int OutputCount => _channel.WrittenCount;
 
     /// <summary>The rows to compute are those of a decode step: of all its tokens only the last, a generated one, is not in the pages.</summary>
-    internal bool IsDecoding => Pages.Length == TokenCount - 1 && _channel.WrittenCount > 0;
+    internal bool IsDecoding => Pages.Length == TokenCount - 1 && OutputCount > 0;
 
     /// <summary>Tokens to compute before the next one can be sampled, when it is not decoding: of the prompt, or, where pages were lost, of the output too.</summary>
     internal int PrefillRemaining => IsDecoding ? 0 : TokenCount - Pages.Length;
@@ -81,7 +104,7 @@ public sealed class Sequence : IDisposable
     /// <summary>Whether its place in the batch and its pages can go: finished, failed or cancelled.</summary>
     internal bool IsOver => _outcome != FinishReason.None || _channel.End != FinishReason.None;
 
-    /// <summary>Whether it has failed: what its pages hold behind the last token is not to be trusted.</summary>
+    /// <summary>It has failed: its pages may be half written.</summary>
     internal bool HasFailed => _outcome == FinishReason.Failed;
 
     /// <summary>Waits until a token can be read (true) or the sequence has ended and everything is read (false).</summary>
@@ -105,23 +128,24 @@ public sealed class Sequence : IDisposable
             _onCancelled(this);
     }
 
-    /// <summary>Goes on with pages that hold its first tokens, at least as many as it needs.</summary>
-    internal void Adopt(KvPageTable pages) => Pages = pages;
-
-    /// <summary>Joins the batch if there are pages for it: takes them, cached ones where there are any, and makes room for its output.</summary>
-    internal bool TryJoin(KvMemory memory)
+    /// <summary>Goes on with pages that hold its first tokens; the table that they come in is emptied.</summary>
+    internal unsafe void Adopt(KvPageTable pages)
     {
-        if (!HasPages)
-        {
-            if (!memory.TryAdmit(Request.PromptIds, Request.CacheScope, checked((int)Request.TotalTokens), Pages, out int cachedTokens))
-                return false;
-            CachedTokens = Math.Min(cachedTokens, Request.PromptTokens / memory.PageTokens * memory.PageTokens);
-        }
+        for (int i = 0; i < pages.PageCount; i++)
+            Pages.Add((nint)pages.Page(i));
+        Pages.Length = pages.Length;
+        pages.Clear();
+    }
 
+    /// <summary>Joins the batch; the first time that makes room for its output.</summary>
+    internal void Join()
+    {
+        if (HasJoined)
+            return;
+        HasJoined = true;
         _tokens = new int[Request.TotalTokens];
         Request.PromptIds.CopyTo(_tokens, 0);
         _channel.Reserve(Request.MaxTokens, Math.Max(0, Request.Sampling.TopLogprobs), Request.PromptIds.AsSpan(Request.PromptTokens));
-        return true;
     }
 
     /// <summary>The next <paramref name="count"/> tokens to compute: known ones, and drafts behind the last of them.</summary>

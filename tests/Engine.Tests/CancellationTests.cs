@@ -33,7 +33,7 @@ public sealed class CancellationTests : IDisposable
         Sequence sequence = engine.Submit(_model.Golden());
         Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
         sequence.Dispose();
-        Assert.Equal(2, engine.Status.PagesInUse);
+        Assert.Equal(1, engine.Status.PagesInUse);
         _model.Dispatch.Gate.Set();
 
         // Within the step under way: of ten chunks one was computed.

@@ -103,10 +103,11 @@ public sealed class HandoverTests : IDisposable
     public async Task Parked_pages_are_counted_refused_without_room_and_expire()
     {
         using Engine target = _model.Engine(pages: 4);
-        int[] tokens = _model.PromptIds;
+        int[] tokens = [.. Enumerable.Repeat(_model.PromptIds, 4).SelectMany(ids => ids)];
         ParkedSequence first = Assert.IsType<ParkedSequence>(target.TryPark(Guid.NewGuid(), tokens, pagesNeeded: 3));
-        Assert.Null(target.TryPark(Guid.NewGuid(), tokens, pagesNeeded: 2));
-        Assert.Null(target.TryPark(first.Id, tokens, pagesNeeded: 1));
+        Assert.Null(target.TryPark(Guid.NewGuid(), tokens, pagesNeeded: 3));
+        Assert.Null(target.TryPark(Guid.NewGuid(), _model.PromptIds, pagesNeeded: 5));
+        Assert.Null(target.TryPark(first.Id, _model.PromptIds, pagesNeeded: 1));
         Assert.Null(target.TryPark(Guid.NewGuid(), [], pagesNeeded: 1));
         Assert.Equal((3, 1), (target.Status.PagesInUse, target.Status.ParkedSequences));
         first.Dispose();

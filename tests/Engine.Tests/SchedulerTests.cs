@@ -10,12 +10,12 @@ public sealed class SchedulerTests
     [Fact]
     public void Decode_rows_come_first_and_prefill_fills_up()
     {
-        using KvMemory pool = Pool(100);
-        var scheduler = new Scheduler(maxBatch: 4, maxStepRows: 10, pool);
+        using KvMemory memory = Memory(100);
+        var scheduler = Scheduler(memory, maxBatch: 4, maxStepRows: 10);
         Sequence first = Sequence(prompt: 3, output: 5);
         Sequence second = Sequence(prompt: 25, output: 5);
-        scheduler.Enqueue(first);
-        scheduler.Enqueue(second);
+        scheduler.Enqueue(first, 0);
+        scheduler.Enqueue(second, 0);
 
         Assert.Equal([(first, 3, true), (second, 7, false)], Step(scheduler));
         Assert.Equal([(first, 1, true), (second, 9, false)], Step(scheduler));
@@ -26,12 +26,12 @@ public sealed class SchedulerTests
     [Fact]
     public void Prompts_are_filled_up_in_order_of_arrival()
     {
-        using KvMemory pool = Pool(100);
-        var scheduler = new Scheduler(maxBatch: 4, maxStepRows: 10, pool);
+        using KvMemory memory = Memory(100);
+        var scheduler = Scheduler(memory, maxBatch: 4, maxStepRows: 10);
         Sequence first = Sequence(prompt: 15, output: 5);
         Sequence second = Sequence(prompt: 4, output: 5);
-        scheduler.Enqueue(first);
-        scheduler.Enqueue(second);
+        scheduler.Enqueue(first, 0);
+        scheduler.Enqueue(second, 0);
         Assert.Equal([(first, 10, false)], Step(scheduler));
         Assert.Equal([(first, 5, true), (second, 4, true)], Step(scheduler));
     }
@@ -39,47 +39,47 @@ public sealed class SchedulerTests
     [Fact]
     public void A_big_sequence_is_not_overtaken_by_small_ones()
     {
-        using KvMemory pool = Pool(10);
-        var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
+        using KvMemory memory = Memory(10);
+        var scheduler = Scheduler(memory, maxBatch: 8, maxStepRows: 16);
         Sequence running = Sequence(prompt: 1, output: 100);
-        Sequence big = Sequence(prompt: 1, output: (9 * 64) - 1);
+        Sequence big = Sequence(prompt: 9 * 64, output: 1);
         Sequence small = Sequence(prompt: 1, output: 1);
         foreach (Sequence sequence in new[] { running, big, small })
-            scheduler.Enqueue(sequence);
+            scheduler.Enqueue(sequence, 0);
 
         Step(scheduler);
-        Assert.Equal((1, 2, 2), (scheduler.RunningCount, scheduler.WaitingCount, pool.HeldCount));
+        Assert.Equal((1, 2, 1), (scheduler.RunningCount, scheduler.WaitingCount, memory.HeldCount));
         running.Dispose();
         Step(scheduler);
-        Assert.Equal([big, small], Step(scheduler).Select(segment => segment.Sequence));
-        Assert.Equal((1, 9), (scheduler.RunningCount, pool.HeldCount));
+        Assert.Equal([big], Step(scheduler).Select(segment => segment.Sequence));
+        Assert.Equal((1, 1, 9), (scheduler.RunningCount, scheduler.WaitingCount, memory.HeldCount));
     }
 
     [Fact]
     public void A_sequence_cancelled_while_waiting_never_joins()
     {
-        using KvMemory pool = Pool(10);
-        var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
+        using KvMemory memory = Memory(10);
+        var scheduler = Scheduler(memory, maxBatch: 8, maxStepRows: 16);
         Sequence sequence = Sequence(prompt: 1, output: 1);
-        scheduler.Enqueue(sequence);
+        scheduler.Enqueue(sequence, 0);
         sequence.Dispose();
         Assert.Empty(Step(scheduler));
-        Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, pool.HeldCount));
+        Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, memory.HeldCount));
     }
 
     [Fact]
     public void Clearing_gives_everything_back()
     {
-        using KvMemory pool = Pool(4);
-        var scheduler = new Scheduler(maxBatch: 8, maxStepRows: 16, pool);
+        using KvMemory memory = Memory(4);
+        var scheduler = Scheduler(memory, maxBatch: 8, maxStepRows: 16);
         Sequence[] sequences = [.. Enumerable.Range(0, 6).Select(_ => Sequence(prompt: 60, output: 4))];
         foreach (Sequence sequence in sequences)
-            scheduler.Enqueue(sequence);
+            scheduler.Enqueue(sequence, 0);
         Step(scheduler);
         List<Sequence> removed = [];
         scheduler.Clear(removed);
         Assert.Equal(sequences, removed);
-        Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, pool.HeldCount));
+        Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, memory.HeldCount));
     }
 
     /// <summary>Random traffic with cancellations against everything that must hold in every step.</summary>
@@ -95,8 +95,8 @@ public sealed class SchedulerTests
         int pageCount = random.Next(8, 40);
         int maxBatch = random.Next(1, 12);
         int maxStepRows = maxBatch + random.Next(0, 50);
-        using KvMemory pool = Pool(pageCount);
-        var scheduler = new Scheduler(maxBatch, maxStepRows, pool);
+        using KvMemory memory = Memory(pageCount);
+        var scheduler = Scheduler(memory, maxBatch, maxStepRows);
         List<Sequence> arrived = [];
         List<Sequence> joined = [];
         HashSet<Sequence> seen = [];
@@ -111,7 +111,7 @@ public sealed class SchedulerTests
                 int total = random.Next(2, (random.Next(5) == 0 ? pageCount : 2) * Layout.PageTokens);
                 int prompt = random.Next(1, total);
                 arrived.Add(Sequence(prompt, total - prompt));
-                scheduler.Enqueue(arrived[^1]);
+                scheduler.Enqueue(arrived[^1], 0);
             }
 
             if (random.Next(10) == 0 && arrived.Count > 0)
@@ -133,7 +133,7 @@ public sealed class SchedulerTests
             }
         }
 
-        Assert.Equal((0, pageCount), (pool.HeldCount, pool.AvailableCount));
+        Assert.Equal((0, pageCount), (memory.HeldCount, memory.AvailableCount));
         Assert.Equal(joined, arrived.Where(seen.Contains));
         foreach (Sequence sequence in arrived)
         {
@@ -143,7 +143,10 @@ public sealed class SchedulerTests
         }
     }
 
-    private static KvMemory Pool(int pageCount) => new(Layout, pageCount * Layout.PageSizeBytes);
+    private static KvMemory Memory(int pageCount) => new(Layout, pageCount * Layout.PageSizeBytes);
+
+    private static Scheduler Scheduler(KvMemory memory, int maxBatch, int maxStepRows) =>
+        new(new EngineOptions { MaxBatch = maxBatch, MaxStepRows = maxStepRows, StepTokens = maxStepRows }, memory);
 
     private static Sequence Sequence(int prompt, int output) =>
         new(new GenerationRequest { PromptIds = new int[prompt], MaxTokens = output, StopTokenIds = Array.Empty<int>() }, Layout.PageTokens, static _ => { });
@@ -152,7 +155,7 @@ public sealed class SchedulerTests
     private static List<(Sequence Sequence, int Rows, bool NeedsLogits)> Step(Scheduler scheduler)
     {
         List<(Sequence Sequence, int Rows, bool NeedsLogits)> segments = [];
-        foreach ((Sequence sequence, int rows, bool needsLogits) in scheduler.Plan())
+        foreach ((Sequence sequence, int rows, bool needsLogits) in scheduler.Plan(0))
         {
             Assert.Equal(rows, sequence.NextRows(rows).Length);
             segments.Add((sequence, rows, needsLogits));
@@ -163,7 +166,7 @@ public sealed class SchedulerTests
         }
 
         List<Sequence> retired = [];
-        scheduler.Retire(retired);
+        scheduler.Retire(0, retired);
         retired.ForEach(sequence => sequence.Complete());
         return segments;
     }

@@ -76,6 +76,13 @@ public sealed unsafe partial class KvMemory : IDisposable
     /// <summary>Pages that <paramref name="tokenCount"/> tokens take.</summary>
     public int PagesFor(long tokenCount) => checked((int)((tokenCount + PageTokens - 1) / PageTokens));
 
+    /// <summary>By how much <see cref="TryAdmit"/> would lower <see cref="AvailableCount"/>; above that, it would fail. Uses nothing and changes nothing.</summary>
+    public int PagesNeeded(ReadOnlySpan<int> tokens, string scope, int tokenCount)
+    {
+        int found = Walk(tokens, scope, out int unusedCount);
+        return PagesFor(tokenCount) - found + unusedCount;
+    }
+
     /// <summary>How many of <paramref name="tokens"/> are cached in <paramref name="scope"/>, in whole pages; uses nothing and changes nothing.</summary>
     public int CachedTokens(ReadOnlySpan<int> tokens, string scope) => Walk(tokens, scope, out _) * PageTokens;
 

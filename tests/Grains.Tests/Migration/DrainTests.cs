@@ -58,7 +58,7 @@ public sealed class DrainTests(ExpertModel model) : IClassFixture<ExpertModel>
     {
         using var ranks = new RankPair(model, new RankOptions { ParkMs = 300 });
         ranks.TargetTransport.Dispose();
-        Task<(List<string> Tokens, OpenSequence Open)> reader = ReadToEndAsync(ranks.Source, RankPair.Command());
+        Task<(List<string> Tokens, OpenSequence Open)> reader = ReadToEndAsync(ranks.Source, RankPair.Command(maxTokens: 3500));
         await WaitAsync(() => ranks.Source.Engine.Status.GeneratedTokens > 10);
         Assert.Equal((0, 1), await ranks.Source.DrainAsync([ranks.TargetSilo], Long, default));
         Assert.Equal((FinishReason.Moved, null), ((await reader).Open.Sequence.FinishReason, (await reader).Open.MovedTo));

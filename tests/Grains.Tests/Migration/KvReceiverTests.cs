@@ -18,7 +18,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
         using var ranks = new RankPair(model);
         var id = Guid.NewGuid();
         Assert.Null(Offer(ranks, id, tokens: 130, pagesNeeded: 5));
-        Assert.Equal((5, 1), (ranks.Target.Engine.Status.PagesInUse, ranks.Target.Engine.Status.ParkedSequences));
+        Assert.Equal((3, 1), (ranks.Target.Engine.Status.PagesInUse, ranks.Target.Engine.Status.ParkedSequences));
         for (int page = 0; page < 3; page++) Assert.Null(Page(ranks, id, page));
         Assert.Null(Send(ranks, KvFrame.Commit, new KvHead { Id = id, Count = 3 }));
         Assert.Contains("not offered", Page(ranks, id, 0), StringComparison.Ordinal);
