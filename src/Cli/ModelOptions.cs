@@ -18,6 +18,10 @@ internal sealed class ModelOptions
 
     public Option<int> MaxBatch { get; } = new("--max-batch") { Description = "Most sequences in one step", DefaultValueFactory = _ => 32 };
 
+    public Option<int> MaxQueue { get; } = new("--max-queue") { Description = "Most requests that wait for room; more are answered with 429 and Retry-After", DefaultValueFactory = _ => 1024, HelpName = "N" };
+
+    public Option<string> StepTokens { get; } = new("--step-tokens") { Description = "Most tokens of a step while streams decode, which bounds the time between two of their tokens: a number, or auto (measured, for steps of 250 ms)", DefaultValueFactory = _ => "auto", HelpName = "N" };
+
     public Option<string> KvMemory { get; } = new("--kv-memory") { Description = "Memory for KV pages, such as 512M or 8G", DefaultValueFactory = _ => "1G", HelpName = "SIZE" };
 
     /// <summary>Checked by hand, so that the remedy can be named.</summary>
@@ -40,6 +44,8 @@ internal sealed class ModelOptions
         command.Add(Model);
         command.Add(Threads);
         command.Add(MaxBatch);
+        command.Add(MaxQueue);
+        command.Add(StepTokens);
         command.Add(KvMemory);
         command.Add(KvType);
         command.Add(PageTokens);
@@ -68,7 +74,9 @@ internal sealed class ModelOptions
         Engine = new EngineOptions
         {
             MaxBatch = parsed.GetValue(MaxBatch),
-            MaxStepRows = Math.Max(256, parsed.GetValue(MaxBatch)),
+            MaxStepRows = Math.Max(Math.Max(256, parsed.GetValue(MaxBatch)), StepRows(parsed)),
+            StepTokens = StepRows(parsed),
+            MaxQueue = parsed.GetValue(MaxQueue),
             KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!),
             Kv = Kv(parsed),
             Speculation = Speculation("--speculate", parsed.GetValue(Speculate)!),
@@ -88,6 +96,17 @@ internal sealed class ModelOptions
     /// <summary>The KV type of this name.</summary>
     /// <exception cref="ArgumentException">There is none of this name.</exception>
     public static KvType ReadKvType(string name) => Choose("--kv-dtype", name, ("f32", Conclave.Model.KvType.F32), ("bf16", Conclave.Model.KvType.BF16), ("fp8", Conclave.Model.KvType.FP8));
+
+    /// <summary>The value of <c>--step-tokens</c>; 0 for auto.</summary>
+    private int StepRows(ParseResult parsed)
+    {
+        string text = parsed.GetValue(StepTokens)!;
+        if (string.Equals(text, "auto", StringComparison.OrdinalIgnoreCase)) return 0;
+        int least = parsed.GetValue(MaxBatch);
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int rows) && rows >= least && rows <= 65_536
+            ? rows
+            : throw new ArgumentException($"--step-tokens: '{text}' is neither auto nor a number from --max-batch ({least}) to 65536");
+    }
 
     /// <summary>The forced chat format, if any.</summary>
     public ChatVariant? Variant(ParseResult parsed) => Variant(parsed.GetValue(ChatFormat));

@@ -14,7 +14,7 @@ public static class ErrorMap
     /// <param name="Type">The error body's <c>type</c>.</param>
     /// <param name="Code">The error body's <c>code</c>.</param>
     /// <param name="GrpcStatus">gRPC status code.</param>
-    /// <param name="RetryAfterSeconds">Value of <c>Retry-After</c>; null for none.</param>
+    /// <param name="RetryAfterSeconds">Value of <c>Retry-After</c> unless the error knows better; null for none.</param>
     public sealed record Entry(int HttpStatus, string Type, string Code, StatusCode GrpcStatus, int? RetryAfterSeconds = null);
 
     /// <summary>The entry of <paramref name="error"/>.</summary>
@@ -29,11 +29,18 @@ public static class ErrorMap
         _ => new(500, "server_error", "internal_error", StatusCode.Internal),
     };
 
+    /// <summary>When a client had better come back after <paramref name="error"/>: as it says, else as is usual for its kind; null if that is no use.</summary>
+    public static int? RetryAfterSeconds(OperatingException error)
+    {
+        ArgumentNullException.ThrowIfNull(error);
+        return error.RetryAfterSeconds ?? For(error.Error).RetryAfterSeconds;
+    }
+
     /// <summary>What <paramref name="exception"/> means; a fault that we did not foresee is <see cref="OperatingError.Internal"/> and tells the client no detail.</summary>
     public static OperatingException Explain(Exception exception) => exception switch
     {
         OperatingException known => known,
-        ClusterException remote => new OperatingException(remote.Error, remote.Message, remote),
+        ClusterException remote => new OperatingException(remote.Error, remote.Message, remote) { RetryAfterSeconds = remote.RetryAfterSeconds > 0 ? remote.RetryAfterSeconds : null },
         ChatFormatException chat => new OperatingException(OperatingError.InvalidRequest, chat.Message, chat),
         SiloUnavailableException or OrleansMessageRejectionException or EnumerationAbortedException => new OperatingException(OperatingError.Unavailable, "the silo that served this request is gone; try again", exception),
         TimeoutException => new OperatingException(OperatingError.Unavailable, "the cluster did not answer in time; try again", exception),

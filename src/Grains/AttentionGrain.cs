@@ -23,7 +23,7 @@ public sealed class AttentionGrain(Rank rank) : Grain, IAttentionGrain
         }
         catch (OperatingException e)
         {
-            throw new ClusterException(e.Error, e.Message);
+            throw ClusterException.From(e);
         }
     }
 

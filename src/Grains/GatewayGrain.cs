@@ -71,7 +71,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
         }
         catch (OperatingException e)
         {
-            throw new ClusterException(e.Error, e.Message);
+            throw ClusterException.From(e);
         }
     }
 
@@ -110,7 +110,7 @@ public sealed class GatewayGrain(Rank rank, ILocalSiloDetails silo, TimeProvider
         }
         catch (OperatingException e)
         {
-            throw new ClusterException(e.Error, e.Message);
+            throw ClusterException.From(e);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Conclave.Engine.Speculation;
@@ -130,7 +131,18 @@ internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
         Volatile.Write(ref _failures, count);
     }
 
-    public int BeginStep(int rowCount, int layerCount) => inner.BeginStep(rowCount, layerCount);
+    /// <summary>Rows of each step.</summary>
+    public ConcurrentQueue<int> StepRows { get; } = new();
+
+    /// <summary>Whether <see cref="StepRows"/> is kept.</summary>
+    public bool RecordsSteps { get; set; }
+
+    public int BeginStep(int rowCount, int layerCount)
+    {
+        if (RecordsSteps)
+            StepRows.Enqueue(rowCount);
+        return inner.BeginStep(rowCount, layerCount);
+    }
 
     public void EndStep() => inner.EndStep();
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Conclave.Engine;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
@@ -42,7 +43,10 @@ internal sealed partial class ErrorInterceptor(ILogger<ErrorInterceptor> logger)
     {
         OperatingException error = ErrorMap.Explain(e);
         if (error.Error == OperatingError.Internal) LogFault(e, context.Method);
-        return new RpcException(new Status(ErrorMap.For(error.Error).GrpcStatus, error.Message));
+        var status = new Status(ErrorMap.For(error.Error).GrpcStatus, error.Message);
+        if (ErrorMap.RetryAfterSeconds(error) is not { } seconds) return new RpcException(status);
+        // The name and unit that gRPC's own retry policies know.
+        return new RpcException(status, new Metadata { { "grpc-retry-pushback-ms", (seconds * 1000).ToString(CultureInfo.InvariantCulture) } });
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "{Method} failed")]

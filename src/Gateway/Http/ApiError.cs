@@ -29,7 +29,7 @@ internal static class ApiError
     {
         ErrorMap.Entry entry = ErrorMap.For(error.Error);
         response.StatusCode = status ?? entry.HttpStatus;
-        if (entry.RetryAfterSeconds is { } seconds) response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        if (ErrorMap.RetryAfterSeconds(error) is { } seconds) response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         await JsonBody.Respond(response, json => Write(json, error));
     }
 }

@@ -13,6 +13,16 @@ public sealed class ClusterException : Exception
     /// <summary><see cref="OperatingError"/> as a number, so that the engine need not know Orleans.</summary>
     [Id(0)] public int Code { get; set; }
 
+    /// <summary>When to try again, where that is known; else 0.</summary>
+    [Id(1)] public int RetryAfterSeconds { get; set; }
+
     /// <summary>What kind.</summary>
     public OperatingError Error => (OperatingError)Code;
+
+    /// <summary><paramref name="error"/> as it travels.</summary>
+    public static ClusterException From(OperatingException error)
+    {
+        ArgumentNullException.ThrowIfNull(error);
+        return new ClusterException(error.Error, error.Message) { RetryAfterSeconds = error.RetryAfterSeconds ?? 0 };
+    }
 }
