@@ -105,7 +105,7 @@ internal sealed unsafe class DecoderLayer
 internal sealed class LayerBuffers(ModelConfig config, Compute compute, int maxRows, Arena arena) : IDisposable
 {
     /// <summary>Of attention.</summary>
-    public AttentionBuffers Attention { get; } = new(config, maxRows, arena);
+    public AttentionBuffers Attention { get; } = new(config, maxRows, compute.Workers.ThreadCount, arena);
 
     /// <summary>The block that every row goes through.</summary>
     public MlpBlocks Always { get; } = new(compute, 1);

@@ -100,9 +100,8 @@ internal sealed unsafe class LightningIndexer
         for (var row = 0; row < pass.Rows; row++)
         {
             var keyCount = pass.Positions[row] + 1;
-            var selected = buffers.Selected(row, ref keyCount);
-            if (selected != null)
-                pass.Probe!.KeysSelected(_layer, pass.FirstRow + row, new ReadOnlySpan<int>(selected, keyCount));
+            if (keyCount > _config.IndexTopK)
+                pass.Probe!.KeysSelected(_layer, pass.FirstRow + row, new ReadOnlySpan<int>(buffers.Selection + ((long)row * _config.IndexTopK), _config.IndexTopK));
         }
     }
 

@@ -11,7 +11,6 @@ namespace Conclave.Model.Attention;
 /// </summary>
 internal sealed unsafe class MultiHeadLatentAttention
 {
-    private const int HeadsPerItem = 16;
     private readonly ModelConfig _config;
     private readonly KvLayout _layout;
     private readonly int _layer;
@@ -23,7 +22,7 @@ internal sealed unsafe class MultiHeadLatentAttention
     private readonly Weight _kvUp;
     private readonly Weight _output;
     private readonly LightningIndexer? _indexer;
-    private readonly float _softmaxScale;
+    private readonly LatentAttention _attention;
 
     /// <summary>Binds <c>model.layers.{layer}.self_attn.*</c>.</summary>
     public MultiHeadLatentAttention(Checkpoint checkpoint, int layer, KvLayout layout, Arena arena)
@@ -31,7 +30,7 @@ internal sealed unsafe class MultiHeadLatentAttention
         var c = _config = checkpoint.Config;
         _layout = layout;
         _layer = layer;
-        _softmaxScale = RopeTable.SoftmaxScale(c);
+        _attention = new LatentAttention(c, layout, layer);
         var prefix = $"model.layers.{layer}.self_attn.";
         var queryWidth = c.HeadCount * (c.QkNopeHeadDim + c.QkRopeHeadDim);
         if (c.QLoraRank > 0)
@@ -54,8 +53,8 @@ internal sealed unsafe class MultiHeadLatentAttention
 
     /// <summary>Floats of scratch that each thread needs.</summary>
     public static long ScratchFloats(ModelConfig c) => Math.Max(
-        (long)c.QkNopeHeadDim * c.KvLoraRank,
-        Linear.PanelFloats(c.LatentWidth) + ((long)KvLayout.BlockTokens * (c.LatentWidth + HeadsPerItem)));
+        Math.Max((long)c.QkNopeHeadDim * c.KvLoraRank, Linear.PanelFloats(c.KvLoraRank)),
+        LatentAttention.ScratchFloats(c));
 
     /// <summary>Appends the rows' latents to their pages and writes the attention output of <c>pass.Normed</c> to <c>pass.BlockOutput</c>.</summary>
     public void Forward(Pass pass, AttentionBuffers buffers)
@@ -79,14 +78,11 @@ internal sealed unsafe class MultiHeadLatentAttention
 
         var absorb = new AbsorbLoop { Owner = this, Pass = pass, Buffers = buffers };
         compute.Run(ref absorb, c.HeadCount, (long)pass.Rows * c.QkNopeHeadDim * c.KvLoraRank);
-        var attend = new AttendLoop { Owner = this, Pass = pass, Buffers = buffers };
-        compute.Workers.Run(ref attend, pass.Rows * HeadGroups, 1);
+        _attention.Forward(pass, buffers, isSparse: _indexer is not null);
         var lift = new LiftLoop { Owner = this, Pass = pass, Buffers = buffers };
         compute.Run(ref lift, c.HeadCount, (long)pass.Rows * c.VHeadDim * c.KvLoraRank);
         compute.Linear(_output, new RowSet(buffers.HeadOutputs, _output.Columns), new RowSet(pass.BlockOutput, c.HiddenSize), pass.Rows);
     }
-
-    private int HeadGroups => ((_config.HeadCount - 1) / HeadsPerItem) + 1;
 
     private int QueryHeadWidth => _config.QkNopeHeadDim + _config.QkRopeHeadDim;
 
@@ -110,9 +106,9 @@ internal sealed unsafe class MultiHeadLatentAttention
         var c = _config;
         var kernels = pass.Compute.Kernels;
         var pairs = c.QkRopeHeadDim / 2;
-        long queryStride = _queryUp.Rows, latentStride = (long)c.HeadCount * c.LatentWidth;
+        long queryStride = _queryUp.Rows, latentStride = (long)c.HeadCount * AttentionBuffers.Padded(c.LatentWidth);
         var queries = buffers.Queries + ((long)head * QueryHeadWidth);
-        var latentQueries = buffers.LatentQueries + ((long)head * c.LatentWidth);
+        var latentQueries = buffers.LatentQueries + ((long)head * AttentionBuffers.Padded(c.LatentWidth));
         for (var row = 0; row < pass.Rows; row++)
         {
             var destination = latentQueries + (row * latentStride);
@@ -122,58 +118,14 @@ internal sealed unsafe class MultiHeadLatentAttention
             RopeTable.RotateInterleaved(rotated, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
         }
 
-        kernels.Widen(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, weights);
-        kernels.WeightedSum(new RowSet(queries, queryStride), new RowSet(latentQueries, latentStride), pass.Rows, weights, c.KvLoraRank, c.QkNopeHeadDim, c.KvLoraRank);
-    }
-
-    /// <summary>Up to <see cref="HeadsPerItem"/> heads of one row over all keys that the row may see.</summary>
-    private void Attend(Pass pass, AttentionBuffers buffers, int row, int firstHead, float* scratch)
-    {
-        var c = _config;
-        var kernels = pass.Compute.Kernels;
-        var heads = Math.Min(HeadsPerItem, c.HeadCount - firstHead);
-        var queries = new RowSet(buffers.LatentQueries + ((((long)row * c.HeadCount) + firstHead) * c.LatentWidth), c.LatentWidth);
-        var outputData = buffers.LatentOutputs + ((((long)row * c.HeadCount) + firstHead) * c.KvLoraRank);
-        var outputs = new RowSet(outputData, c.KvLoraRank);
-        NativeMemory.Clear(outputData, (nuint)((long)heads * c.KvLoraRank * sizeof(float)));
-        var scoreData = scratch;
-        var scores = new RowSet(scoreData, KvLayout.BlockTokens);
-        var gathered = scratch + (HeadsPerItem * KvLayout.BlockTokens);
-        var panel = gathered + ((long)KvLayout.BlockTokens * c.LatentWidth);
-        var maxima = stackalloc float[HeadsPerItem];
-        var sums = stackalloc float[HeadsPerItem];
-        new Span<float>(maxima, heads).Fill(float.NegativeInfinity);
-        new Span<float>(sums, heads).Clear();
-
-        var keyCount = pass.Positions[row] + 1;
-        var selected = _indexer is null ? null : buffers.Selected(row, ref keyCount);
-        for (var first = 0; first < keyCount; first += KvLayout.BlockTokens)
+        if (pass.Rows <= StreamedSum.MaxRows)
         {
-            var count = Math.Min(KvLayout.BlockTokens, keyCount - first);
-            var keys = Latents(kernels.Attention, pass.Pages(row), selected is null ? null : selected + first, first, count, gathered);
-            kernels.Linear(new Weight((byte*)keys, DType.F32, count, c.LatentWidth), 0, count, queries, scores, heads, panel);
-            for (var h = 0; h < heads; h++)
-            {
-                var correction = kernels.SoftmaxBlock(scores.Row(h), count, _softmaxScale, ref maxima[h], ref sums[h]);
-                if (correction != 1)
-                    kernels.Scale(outputs.Row(h), correction, c.KvLoraRank);
-            }
-
-            kernels.WeightedSum(scores, outputs, heads, keys, c.LatentWidth, count, c.KvLoraRank);
+            kernels.Attention.StreamedSum(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, new RowSet(queries, queryStride), new RowSet(latentQueries, latentStride), pass.Rows);
+            return;
         }
 
-        for (var h = 0; h < heads; h++)
-            kernels.Scale(outputs.Row(h), 1 / sums[h], c.KvLoraRank);
-    }
-
-    /// <summary>Latent rows of a block as float32: those at <paramref name="positions"/>, or from <paramref name="first"/> on; in place where they are stored so.</summary>
-    private float* Latents(AttentionKernels kernels, KvPageTable pages, int* positions, int first, int count, float* scratch)
-    {
-        if (positions is null && _layout.Type == KvType.F32)
-            return (float*)pages.LatentRow(_layout, _layer, first);
-        for (var i = 0; i < count; i++)
-            kernels.WidenLatent(_layout, pages.LatentRow(_layout, _layer, positions is null ? first + i : positions[i]), scratch + ((long)i * _config.LatentWidth));
-        return scratch;
+        kernels.Widen(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, weights);
+        kernels.WeightedSum(new RowSet(queries, queryStride), new RowSet(latentQueries, latentStride), pass.Rows, weights, c.KvLoraRank, c.QkNopeHeadDim, c.KvLoraRank);
     }
 
     private struct StoreLoop : IParallelLoop
@@ -202,19 +154,6 @@ internal sealed unsafe class MultiHeadLatentAttention
         }
     }
 
-    private struct AttendLoop : IParallelLoop
-    {
-        public MultiHeadLatentAttention Owner;
-        public Pass Pass;
-        public AttentionBuffers Buffers;
-
-        public readonly void Run(int start, int end, int worker)
-        {
-            for (var item = start; item < end; item++)
-                Owner.Attend(Pass, Buffers, item / Owner.HeadGroups, item % Owner.HeadGroups * HeadsPerItem, Pass.Compute.Scratch(worker));
-        }
-    }
-
     /// <summary>W_UV: each head's weighted latents to its values.</summary>
     private struct LiftLoop : IParallelLoop
     {
@@ -225,10 +164,11 @@ internal sealed unsafe class MultiHeadLatentAttention
         public readonly void Run(int start, int end, int worker)
         {
             var c = Owner._config;
+            var width = AttentionBuffers.Padded(c.KvLoraRank);
             for (var head = start; head < end; head++)
             {
                 var weight = Owner._kvUp.Slice((head * Owner.KvHeadWidth) + c.QkNopeHeadDim, c.VHeadDim);
-                var x = new RowSet(Buffers.LatentOutputs + ((long)head * c.KvLoraRank), (long)c.HeadCount * c.KvLoraRank);
+                var x = new RowSet(Buffers.LatentOutputs + ((long)head * width), (long)c.HeadCount * width);
                 var y = new RowSet(Buffers.HeadOutputs + ((long)head * c.VHeadDim), (long)c.HeadCount * c.VHeadDim);
                 Pass.Compute.Kernels.Linear(weight, 0, c.VHeadDim, x, y, Pass.Rows, Pass.Compute.Scratch(worker));
             }

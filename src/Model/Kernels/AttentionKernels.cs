@@ -11,6 +11,18 @@ public abstract unsafe class AttentionKernels
 
     /// <inheritdoc cref="Kernels.IndexScores.Run"/>
     public abstract void IndexScores(float* keys, float* scales, float* queries, float* weights, int heads, int width, float* y);
+
+    /// <inheritdoc cref="LatentBlocks.Scores"/>
+    public abstract void Scores(float* queries, int queryCount, float* keys, long keyStride, int keyCount, int width, float* scores);
+
+    /// <inheritdoc cref="LatentBlocks.Values"/>
+    public abstract void Values(float* weights, int queryCount, float* keys, long keyStride, int keyCount, float* outputs, long outputStride, int columns);
+
+    /// <inheritdoc cref="Softmax.Merge"/>
+    public abstract void Merge(float* y, ref float yMaximum, ref float ySum, float* x, float xMaximum, float xSum, int count);
+
+    /// <inheritdoc cref="Kernels.StreamedSum.Run"/>
+    public abstract void StreamedSum(in Weight w, int start, int depth, RowSet a, RowSet y, int rowCount);
 }
 
 /// <summary>The kernels on one kind of lanes.</summary>
@@ -25,4 +37,16 @@ internal sealed unsafe class AttentionKernels<TLanes, TVector> : AttentionKernel
 
     public override void IndexScores(float* keys, float* scales, float* queries, float* weights, int heads, int width, float* y) =>
         Kernels.IndexScores.Run<TLanes, TVector>(keys, scales, queries, weights, heads, width, y);
+
+    public override void Scores(float* queries, int queryCount, float* keys, long keyStride, int keyCount, int width, float* scores) =>
+        LatentBlocks.Scores<TLanes, TVector>(queries, queryCount, keys, keyStride, keyCount, width, scores);
+
+    public override void Values(float* weights, int queryCount, float* keys, long keyStride, int keyCount, float* outputs, long outputStride, int columns) =>
+        LatentBlocks.Values<TLanes, TVector>(weights, queryCount, keys, keyStride, keyCount, outputs, outputStride, columns);
+
+    public override void Merge(float* y, ref float yMaximum, ref float ySum, float* x, float xMaximum, float xSum, int count) =>
+        Softmax.Merge<TLanes, TVector>(y, ref yMaximum, ref ySum, x, xMaximum, xSum, count);
+
+    public override void StreamedSum(in Weight w, int start, int depth, RowSet a, RowSet y, int rowCount) =>
+        Kernels.StreamedSum.Run<TLanes, TVector>(w, start, depth, a, y, rowCount);
 }

@@ -58,6 +58,25 @@ public static unsafe class Softmax
             x[i] /= sum;
     }
 
+    /// <summary>
+    /// Joins two parts of one softmax, each a sum of values weighted by <c>e^(s - maximum)</c> and the sum of the weights: <c>y = y f + x g</c> with the factors that bring both to the
+    /// larger maximum.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Merge<TLanes, TVector>(float* y, ref float yMaximum, ref float ySum, float* x, float xMaximum, float xSum, int count)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        var maximum = MathF.Max(yMaximum, xMaximum);
+        var f = yMaximum == maximum ? 1f : Exp<TLanes, TVector>(yMaximum - maximum);
+        var g = xMaximum == maximum ? 1f : Exp<TLanes, TVector>(xMaximum - maximum);
+        TVector yFactor = TLanes.Broadcast(f), xFactor = TLanes.Broadcast(g);
+        for (var i = 0; i < count; i += Lanes.Count)
+            Elementwise.Put<TLanes, TVector>(TLanes.FusedMultiplyAdd(Elementwise.Take<TLanes, TVector>(x + i, count - i), xFactor, TLanes.Multiply(Elementwise.Take<TLanes, TVector>(y + i, count - i), yFactor)), y + i, count - i);
+        yMaximum = maximum;
+        ySum = MathF.FusedMultiplyAdd(xSum, g, ySum * f);
+    }
+
     private static float Exp<TLanes, TVector>(float x)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
