@@ -15,9 +15,11 @@ internal static class LogitsCommand
     private static readonly Option<int> Greedy = new("--greedy") { Description = "Also decode this many tokens greedily; EOS does not stop it", HelpName = "N" };
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
 
+    private static readonly Option<string> KvType = new("--kv-dtype") { Description = "What KV pages hold: f32, bf16 or fp8", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+
     public static Command Create()
     {
-        var command = new Command("logits", "Write logits [T,V], and where asked for greedy_tokens [N] and mtp_logits [T-1,V], of given tokens") { Model, Input, Output, Greedy, Threads };
+        var command = new Command("logits", "Write logits [T,V], and where asked for greedy_tokens [N] and mtp_logits [T-1,V], of given tokens") { Model, Input, Output, Greedy, Threads, KvType };
         command.SetAction(Run);
         return command;
     }
@@ -26,9 +28,10 @@ internal static class LogitsCommand
     {
         if (parsed.GetValue(Greedy) < 0) throw new ArgumentException($"--greedy: {parsed.GetValue(Greedy)} is out of range; it must be 0 or more");
         if (parsed.GetValue(Threads) < 1) throw new ArgumentException($"--threads: {parsed.GetValue(Threads)} is out of range; it must be 1 or more");
+        var kv = new KvOptions { Type = ModelOptions.ReadKvType(parsed.GetValue(KvType)!) };
         int[] ids = ReadIds(parsed.GetValue(Input)!);
         using var checkpoint = Checkpoint.Open(parsed.GetValue(Model) ?? DemoModel.Find());
-        using var run = new LogitsRun(checkpoint, parsed.GetValue(Threads));
+        using var run = new LogitsRun(checkpoint, parsed.GetValue(Threads), kv);
         run.Write(ids, parsed.GetValue(Greedy), parsed.GetValue(Output)!);
         return CommandLine.Done;
     }
