@@ -69,7 +69,7 @@ public sealed record GenerationRequest
     /// <exception cref="OperatingException">Invalid, or too long for the context or for all KV memory.</exception>
     public void Validate(int vocabularySize, int contextLength, long kvTokens)
     {
-        Sampling.Validate();
+        Sampling.Validate(vocabularySize);
         if (ResumedCount < 0 || ResumedCount >= Math.Max(1, MaxTokens))
             throw new OperatingException(OperatingError.InvalidRequest, $"A sequence of at most {MaxTokens} tokens cannot be resumed after {ResumedCount}.");
         if (PromptTokens <= 0)
@@ -124,11 +124,6 @@ public sealed record GenerationRequest
 
         if (StopTokenIds.Count > MaxStopTokens)
             throw new OperatingException(OperatingError.InvalidRequest, $"stop_token_ids: {StopTokenIds.Count} tokens are too many; at most {MaxStopTokens} are allowed");
-        foreach (TokenBias bias in Sampling.LogitBias)
-        {
-            if ((uint)bias.TokenId >= (uint)vocabularySize)
-                throw new OperatingException(OperatingError.InvalidRequest, $"logit_bias: token {bias.TokenId} is outside the vocabulary of {vocabularySize}");
-        }
     }
 }
 

@@ -40,8 +40,9 @@ public sealed record SamplingParameters
     public int TopLogprobs { get; init; } = -1;
 
     /// <summary>Checks every range.</summary>
+    /// <param name="vocabularySize">Token ids are below this.</param>
     /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the field and its range.</exception>
-    public void Validate()
+    public void Validate(int vocabularySize = int.MaxValue)
     {
         // Written as what must hold, so that NaN, which fails every comparison, is refused.
         Require(Temperature is >= 0 and <= 2, "temperature", "[0, 2]");
@@ -52,7 +53,7 @@ public sealed record SamplingParameters
         Require(FrequencyPenalty is >= -2 and <= 2, "frequency_penalty", "[-2, 2]");
         Require(PresencePenalty is >= -2 and <= 2, "presence_penalty", "[-2, 2]");
         Require(TopLogprobs is >= -1 and <= 20, "top_logprobs", "[0, 20]");
-        ValidateBiases();
+        ValidateBiases(vocabularySize);
     }
 
     /// <summary>Throws unless <paramref name="holds"/>.</summary>
@@ -63,7 +64,7 @@ public sealed record SamplingParameters
             throw new OperatingException(OperatingError.InvalidRequest, $"Invalid {field} value, the valid range of {field} is {range}");
     }
 
-    private void ValidateBiases()
+    private void ValidateBiases(int vocabularySize)
     {
         if (LogitBias.Length == 0)
             return;
@@ -73,6 +74,8 @@ public sealed record SamplingParameters
         foreach ((int id, float bias) in LogitBias)
         {
             Require(bias is >= -100 and <= 100, "logit_bias", "[-100, 100]");
+            if ((uint)id >= (uint)vocabularySize)
+                throw new OperatingException(OperatingError.InvalidRequest, $"logit_bias: token {id} is outside the vocabulary of {vocabularySize}");
             if (!seen.Add(id))
                 throw new OperatingException(OperatingError.InvalidRequest, $"logit_bias: token {id} occurs twice");
         }

@@ -108,11 +108,7 @@ internal sealed class Conversation(ChatClient client, SamplingWishes sampling, s
             ["messages"] = _messages.DeepClone(),
             ["stream"] = true,
         };
-        if (sampling.Temperature is { } temperature) body["temperature"] = temperature;
-        if (sampling.TopP is { } topP) body["top_p"] = topP;
-        if (sampling.MaxTokens is { } maxTokens) body["max_tokens"] = maxTokens;
-        if (sampling.Seed is { } seed) body["seed"] = unchecked((long)seed);
-        if (sampling.Stop.Count > 0) body["stop"] = new JsonArray([.. sampling.Stop.Select(text => JsonValue.Create(text))]);
+        sampling.WriteTo(body);
         return body;
     }
 }

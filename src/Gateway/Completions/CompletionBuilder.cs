@@ -4,34 +4,6 @@ using Conclave.Model.Chat;
 
 namespace Conclave.Gateway.Completions;
 
-/// <summary>Sampling as a client asks for it: what is null takes the model's default.</summary>
-public sealed record SamplingWishes
-{
-    /// <summary>0 (greedy) to 2.</summary>
-    public double? Temperature { get; init; }
-
-    /// <summary>Above 0 to 1.</summary>
-    public double? TopP { get; init; }
-
-    /// <summary>-2 to 2.</summary>
-    public double? FrequencyPenalty { get; init; }
-
-    /// <summary>-2 to 2.</summary>
-    public double? PresencePenalty { get; init; }
-
-    /// <summary>The same seed gives the same tokens; null draws one.</summary>
-    public ulong? Seed { get; init; }
-
-    /// <summary>At least 1.</summary>
-    public long? MaxTokens { get; init; }
-
-    /// <summary>Up to 16 texts.</summary>
-    public IReadOnlyList<string> Stop { get; init; } = [];
-
-    /// <summary>0 to 20; null for no log probabilities.</summary>
-    public int? TopLogprobs { get; init; }
-}
-
 /// <summary>Turns a client's wishes into a completion: renders, tokenizes, fills in defaults, checks limits. Both protocols go through here.</summary>
 public sealed class CompletionBuilder(ServedModel model)
 {
@@ -47,6 +19,9 @@ public sealed class CompletionBuilder(ServedModel model)
     /// <summary>Most characters of a stop text.</summary>
     public const int MaxStopLength = 4096;
 
+    /// <summary>Most stop tokens beside the model's own.</summary>
+    public const int MaxStopTokens = 64;
+
     /// <summary>Most tools.</summary>
     public const int MaxTools = 128;
 
@@ -59,11 +34,8 @@ public sealed class CompletionBuilder(ServedModel model)
         CheckTools(request.Tools ?? []);
         RenderedPrompt prompt = model.Format.Render(request);
         var reading = new ChatReading(model.Format, prompt.ThinkingOpen, ToolsOffered: request.Tools is { Count: > 0 });
-        return Build(model.Tokenizer.Encode(prompt.Segments), wishes, prompt.ThinkingOpen ? DefaultThinkingMaxTokens : DefaultMaxTokens) with
-        {
-            StopTokenIds = model.ChatStopTokenIds,
-            Chat = reading,
-        };
+        int defaultMaxTokens = prompt.ThinkingOpen ? DefaultThinkingMaxTokens : DefaultMaxTokens;
+        return Build(model.Tokenizer.Encode(prompt.Segments), wishes, defaultMaxTokens, model.ChatStopTokenIds) with { Chat = reading };
     }
 
     /// <summary>A raw continuation of text; BOS is put in front if the tokenizer asks for it, markers become tokens.</summary>
@@ -72,19 +44,19 @@ public sealed class CompletionBuilder(ServedModel model)
     {
         int[] ids = model.Tokenizer.Encode(text);
         if (model.Tokenizer is { AddBosToken: true, BosTokenId: { } bos } && (ids.Length == 0 || ids[0] != bos)) ids = [bos, .. ids];
-        return Build(ids, wishes, DefaultMaxTokens);
+        return Build(ids, wishes, DefaultMaxTokens, model.EosTokenIds);
     }
 
     /// <summary>Fills in the middle between <paramref name="prompt"/> and <paramref name="suffix"/>; without a suffix, continues the prompt.</summary>
     /// <exception cref="OperatingException">A value is out of range, or the prompt is too long.</exception>
     public CompletionRequest Fim(string prompt, string? suffix, SamplingWishes wishes) =>
-        Build(model.Tokenizer.Encode(model.Format.RenderFim(prompt, suffix).Segments), wishes, DefaultMaxTokens);
+        Build(model.Tokenizer.Encode(model.Format.RenderFim(prompt, suffix).Segments), wishes, DefaultMaxTokens, model.EosTokenIds);
 
     /// <summary>A raw continuation of tokens, taken as they are.</summary>
     /// <exception cref="OperatingException">A value is out of range, or the prompt is empty or too long.</exception>
-    public CompletionRequest Raw(int[] ids, SamplingWishes wishes) => Build(ids, wishes, DefaultMaxTokens);
+    public CompletionRequest Raw(int[] ids, SamplingWishes wishes) => Build(ids, wishes, DefaultMaxTokens, model.EosTokenIds);
 
-    private CompletionRequest Build(int[] ids, SamplingWishes wishes, int defaultMaxTokens)
+    private CompletionRequest Build(int[] ids, SamplingWishes wishes, int defaultMaxTokens, int[] endTokenIds)
     {
         int context = model.ContextLength;
         if (ids.Length == 0) throw Invalid("the prompt is empty; it needs at least one token");
@@ -92,19 +64,44 @@ public sealed class CompletionBuilder(ServedModel model)
             throw Invalid($"Invalid max_tokens value, the valid range of max_tokens is [1, {context}]");
         long maxTokens = wishes.MaxTokens ?? Math.Min(defaultMaxTokens, Math.Max(1, context - ids.Length));
         GenerationRequest.CheckContext(ids.Length, maxTokens, context);
+        long minTokens = wishes.MinTokens ?? 0;
+        if (minTokens < 0 || minTokens > maxTokens) throw Invalid($"Invalid min_tokens value, the valid range of min_tokens is [0, {maxTokens}]");
+        CheckStops(wishes);
+        SamplingParameters sampling = Sampling(wishes);
+        sampling.Validate(model.Config.VocabularySize);
+        return new CompletionRequest
+        {
+            PromptIds = ids,
+            MaxTokens = (int)maxTokens,
+            MinTokens = (int)minTokens,
+            StopTokenIds = [.. wishes.IgnoreEos ? [] : endTokenIds, .. wishes.StopTokenIds],
+            Stop = wishes.Stop,
+            Sampling = sampling,
+        };
+    }
+
+    private SamplingParameters Sampling(SamplingWishes wishes) => new()
+    {
+        Temperature = (float)(wishes.Temperature ?? (model.Defaults.DoSample == false ? 0 : model.Defaults.Temperature ?? 1)),
+        TopP = (float)(wishes.TopP ?? model.Defaults.TopP ?? 1),
+        // -1 is how vLLM writes "all"; more than any vocabulary is all as well.
+        TopK = wishes.TopK is null or -1 ? 0 : (int)Math.Clamp(wishes.TopK.Value, -1, int.MaxValue),
+        MinP = (float)(wishes.MinP ?? 0),
+        RepetitionPenalty = (float)(wishes.RepetitionPenalty ?? 1),
+        FrequencyPenalty = (float)(wishes.FrequencyPenalty ?? 0),
+        PresencePenalty = (float)(wishes.PresencePenalty ?? 0),
+        LogitBias = [.. wishes.LogitBias],
+        Seed = wishes.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
+        TopLogprobs = wishes.TopLogprobs ?? -1,
+    };
+
+    private void CheckStops(SamplingWishes wishes)
+    {
         if (wishes.Stop.Count > MaxStops) throw Invalid($"stop: {wishes.Stop.Count} texts are too many; at most {MaxStops} are allowed");
         if (wishes.Stop.Any(text => text.Length > MaxStopLength)) throw Invalid($"stop: a text is too long; at most {MaxStopLength} characters are allowed");
-        var sampling = new SamplingParameters
-        {
-            Temperature = (float)(wishes.Temperature ?? (model.Defaults.DoSample == false ? 0 : model.Defaults.Temperature ?? 1)),
-            TopP = (float)(wishes.TopP ?? model.Defaults.TopP ?? 1),
-            FrequencyPenalty = (float)(wishes.FrequencyPenalty ?? 0),
-            PresencePenalty = (float)(wishes.PresencePenalty ?? 0),
-            Seed = wishes.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
-            TopLogprobs = wishes.TopLogprobs ?? -1,
-        };
-        sampling.Validate();
-        return new CompletionRequest { PromptIds = ids, MaxTokens = (int)maxTokens, StopTokenIds = model.EosTokenIds, Stop = wishes.Stop, Sampling = sampling };
+        if (wishes.StopTokenIds.Count > MaxStopTokens) throw Invalid($"stop_token_ids: {wishes.StopTokenIds.Count} tokens are too many; at most {MaxStopTokens} are allowed");
+        foreach (int id in wishes.StopTokenIds)
+            if ((uint)id >= (uint)model.Config.VocabularySize) throw Invalid($"stop_token_ids: token {id} is outside the vocabulary of {model.Config.VocabularySize}");
     }
 
     private static void CheckTools(IReadOnlyList<ToolDefinition> tools)

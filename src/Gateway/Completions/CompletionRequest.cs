@@ -28,17 +28,8 @@ public sealed record CompletionRequest
     /// <summary>What the output must be; null: anything.</summary>
     public GrammarSpec? Grammar { get; init; }
 
-    /// <summary>Higher goes first.</summary>
-    public int Priority { get; init; }
-
-    /// <summary>Who asks: requests are served in turn between these.</summary>
-    public string FairnessKey { get; init; } = "";
-
-    /// <summary>Only requests of the same scope share cached prefixes.</summary>
-    public string CacheScope { get; init; } = "";
-
-    /// <summary>Time after which the completion is given up; null: never.</summary>
-    public TimeSpan? Deadline { get; init; }
+    /// <summary>For whom, and how urgently.</summary>
+    public ServiceTerms Service { get; init; } = new();
 
     /// <summary>How the output is taken apart; null: it is plain text.</summary>
     public ChatReading? Chat { get; init; }

@@ -52,10 +52,10 @@ public sealed class CompletionRunner(SequenceRunner sequences, ServedModel model
         MinTokens = request.MinTokens,
         GrammarText = request.Grammar?.Text,
         GrammarKind = (int)(request.Grammar?.Kind ?? default),
-        Priority = request.Priority,
-        FairnessKey = request.FairnessKey,
-        CacheScope = request.CacheScope,
-        Deadline = request.Deadline,
+        Priority = request.Service.Priority,
+        FairnessKey = request.Service.FairnessKey,
+        CacheScope = request.Service.CacheScope,
+        Deadline = request.Service.Deadline,
         TopLogprobs = request.Sampling.TopLogprobs,
     };
 

@@ -15,24 +15,27 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
     public override async Task Chat(V1.ChatRequest request, IServerStreamWriter<ChatChunk> responseStream, ServerCallContext context)
     {
         string model = RequireModel(request.Model);
-        CompletionRequest completion = builder.Chat(Conversation(request, model), Wishes(request.Sampling));
-        await foreach (CompletionEvent happened in runner.Run(completion, context.CancellationToken))
-            if (Chunk(happened) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
+        CompletionRequest completion = builder.Chat(Conversation(request, model), SamplingMessages.Wishes(request.Sampling)) with { Service = SamplingMessages.Terms(request.Service, context) };
+        var usage = new UsageTally(SamplingMessages.ChoiceCount(request.N));
+        await foreach ((int index, CompletionEvent happened) in Choices.Run(runner, completion, usage.ChoiceCount, context.CancellationToken))
+            if (Chunk(index, happened, usage) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
     }
 
     public override async Task Generate(GenerateRequest request, IServerStreamWriter<GenerateChunk> responseStream, ServerCallContext context)
     {
         RequireModel(request.Model);
-        SamplingWishes wishes = Wishes(request.Sampling);
+        SamplingWishes wishes = SamplingMessages.Wishes(request.Sampling);
+        if (request.IgnoreEos) wishes = wishes with { IgnoreEos = true };
         CompletionRequest completion = request.PromptCase switch
         {
             GenerateRequest.PromptOneofCase.Text => builder.Raw(request.Text, wishes),
             GenerateRequest.PromptOneofCase.Tokens => builder.Raw([.. request.Tokens.Ids], wishes),
             _ => throw new OperatingException(OperatingError.InvalidRequest, "prompt: give either text or tokens"),
         };
-        if (request.IgnoreEos) completion = completion with { StopTokenIds = [] };
-        await foreach (CompletionEvent happened in runner.Run(completion, context.CancellationToken))
-            if (RawChunk(happened) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
+        completion = completion with { Service = SamplingMessages.Terms(request.Service, context) };
+        var usage = new UsageTally(SamplingMessages.ChoiceCount(request.N));
+        await foreach ((int index, CompletionEvent happened) in Choices.Run(runner, completion, usage.ChoiceCount, context.CancellationToken))
+            if (RawChunk(index, happened, usage) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
     }
 
     public override Task<TokenizeResponse> Tokenize(TokenizeRequest request, ServerCallContext context)
@@ -102,39 +105,35 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
         }
     }
 
-    private static SamplingWishes Wishes(Sampling? sampling) => sampling is null ? new SamplingWishes() : new SamplingWishes
+    private static ChatChunk? Chunk(int index, CompletionEvent happened, UsageTally usage)
     {
-        Temperature = sampling.HasTemperature ? sampling.Temperature : null,
-        TopP = sampling.HasTopP ? sampling.TopP : null,
-        FrequencyPenalty = sampling.HasFrequencyPenalty ? sampling.FrequencyPenalty : null,
-        PresencePenalty = sampling.HasPresencePenalty ? sampling.PresencePenalty : null,
-        Seed = sampling.HasSeed ? sampling.Seed : null,
-        MaxTokens = sampling.HasMaxTokens ? sampling.MaxTokens : null,
-        Stop = sampling.Stop,
-    };
-
-    private static ChatChunk? Chunk(CompletionEvent happened)
-    {
-        if (happened is CompletionEvent.Finished finished) return new ChatChunk { FinishReason = Reason(finished.End), Usage = Usage(finished.Usage) };
+        if (happened is CompletionEvent.Finished finished) return new ChatChunk { Index = index, FinishReason = Reason(finished.End), Usage = Usage(usage.Add(finished.Usage)) };
         if (happened is not CompletionEvent.Progress progress) return null;
         var chunk = new ChatChunk();
         foreach (ChatDelta delta in progress.Deltas)
             if (delta.Kind == ChatDeltaKind.Content) chunk.Content += delta.Text;
             else if (delta.Kind == ChatDeltaKind.Reasoning) chunk.ReasoningContent += delta.Text;
             else chunk.ToolCalls.Add(new V1.ToolCall { Id = ToolCallIds.New(delta.CallIndex), Name = delta.CallName, Arguments = delta.Text });
-        return chunk.CalculateSize() > 0 ? chunk : null;
+        chunk.Logprobs.AddRange(SamplingMessages.Logprobs(progress.Logprobs));
+        if (chunk.CalculateSize() == 0) return null;
+        chunk.Index = index;
+        return chunk;
     }
 
-    private static GenerateChunk? RawChunk(CompletionEvent happened)
+    private static GenerateChunk? RawChunk(int index, CompletionEvent happened, UsageTally usage)
     {
-        if (happened is CompletionEvent.Finished finished) return new GenerateChunk { FinishReason = Reason(finished.End), Usage = Usage(finished.Usage) };
+        if (happened is CompletionEvent.Finished finished) return new GenerateChunk { Index = index, FinishReason = Reason(finished.End), Usage = Usage(usage.Add(finished.Usage)) };
         if (happened is not CompletionEvent.Progress progress) return null;
         var chunk = new GenerateChunk { Text = string.Concat(progress.Deltas.Select(delta => delta.Text)) };
         chunk.Ids.AddRange(progress.Ids);
-        return chunk.CalculateSize() > 0 ? chunk : null;
+        chunk.Logprobs.AddRange(SamplingMessages.Logprobs(progress.Logprobs));
+        if (chunk.CalculateSize() == 0) return null;
+        chunk.Index = index;
+        return chunk;
     }
 
-    private static Usage Usage(CompletionUsage usage) => new()
+    /// <summary>Null while answers are still to come.</summary>
+    private static Usage? Usage(CompletionUsage? usage) => usage is null ? null : new Usage
     {
         PromptTokens = usage.PromptTokens,
         CompletionTokens = usage.CompletionTokens,

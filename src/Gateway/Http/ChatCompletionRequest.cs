@@ -14,19 +14,27 @@ internal sealed record ChatCompletionRequest
 
     public required SamplingWishes Sampling { get; init; }
 
+    public ServiceTerms Service { get; init; } = new();
+
+    /// <summary><c>n</c>: answers to give.</summary>
+    public int Choices { get; init; } = 1;
+
     public bool Stream { get; init; }
 
     /// <summary><c>stream_options.include_usage</c>.</summary>
     public bool IncludeUsage { get; init; }
 
     /// <summary>Reads a parsed body.</summary>
+    /// <param name="body">The body.</param>
+    /// <param name="served">The model that is served.</param>
+    /// <param name="key">What stands for the request's API key; null if it has none.</param>
     /// <exception cref="ChatFormatException">A field is missing or of the wrong type.</exception>
     /// <exception cref="OperatingException">A value is not allowed, or the model is not served.</exception>
-    public static ChatCompletionRequest Read(JsonElement body, ServedModel served)
+    public static ChatCompletionRequest Read(JsonElement body, ServedModel served, string? key = null)
     {
         try
         {
-            return ReadFields(body, served);
+            return ReadFields(body, served, key);
         }
         catch (ChatFormatException e)
         {
@@ -34,7 +42,7 @@ internal sealed record ChatCompletionRequest
         }
     }
 
-    private static ChatCompletionRequest ReadFields(JsonElement body, ServedModel served)
+    private static ChatCompletionRequest ReadFields(JsonElement body, ServedModel served, string? key)
     {
         JsonField root = new JsonField(body, "").RequireObject();
         string model = root.Required("model").String();
@@ -47,7 +55,9 @@ internal sealed record ChatCompletionRequest
         {
             Model = model,
             Chat = ReadChat(root, thinking),
-            Sampling = ReadSampling(root, thinking),
+            Sampling = SamplingFields.Read(root, thinking),
+            Service = SamplingFields.ReadService(root, key),
+            Choices = SamplingFields.ReadChoices(root),
             Stream = stream,
             IncludeUsage = options?["include_usage"]?.Bool() ?? false,
         };
@@ -99,37 +109,6 @@ internal sealed record ChatCompletionRequest
                 throw type.Error("must be 'text' or 'json_object'");
         }
     }
-
-    /// <summary>Temperature and the like count in thinking mode too: the hosted API ignores them there, here a seed or temperature 0 must give the same tokens.</summary>
-    private static SamplingWishes ReadSampling(JsonField root, bool thinking)
-    {
-        bool logprobs = root["logprobs"]?.Bool() ?? false;
-        long? top = root["top_logprobs"]?.Integer();
-        if (top is < 0 or > 20) throw Invalid($"top_logprobs: {top} is out of range; it must be 0 to 20");
-        if (top is not null && !logprobs) throw Invalid("top_logprobs: needs \"logprobs\": true");
-        if (thinking && logprobs) throw Invalid("logprobs: is not supported in thinking mode");
-        return new SamplingWishes
-        {
-            Temperature = root["temperature"]?.Number(),
-            TopP = root["top_p"]?.Number(),
-            FrequencyPenalty = root["frequency_penalty"]?.Number(),
-            PresencePenalty = root["presence_penalty"]?.Number(),
-            Seed = root["seed"]?.Integer() is { } seed ? unchecked((ulong)seed) : null,
-            MaxTokens = (root["max_tokens"] ?? root["max_completion_tokens"])?.Integer(),
-            Stop = ReadStop(root["stop"]),
-            TopLogprobs = logprobs ? (int)(top ?? 0) : null,
-        };
-    }
-
-    private static IReadOnlyList<string> ReadStop(JsonField? stop) => stop switch
-    {
-        null => [],
-        { Value.ValueKind: JsonValueKind.String } one => [one.String()],
-        { Value.ValueKind: JsonValueKind.Array } list when list.Value.GetArrayLength() > CompletionBuilder.MaxStops =>
-            throw Invalid($"stop: {list.Value.GetArrayLength()} texts are too many; at most {CompletionBuilder.MaxStops} are allowed"),
-        { Value.ValueKind: JsonValueKind.Array } list => [.. list.Items().Select(item => item.String())],
-        { } other => throw other.Error("must be a string or a list of strings"),
-    };
 
     private static bool? Thinking(JsonField root)
     {

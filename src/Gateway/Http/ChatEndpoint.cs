@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Conclave.Gateway.Completions;
-using Conclave.Model.Chat;
 using Microsoft.AspNetCore.Http;
 
 namespace Conclave.Gateway.Http;
@@ -11,33 +10,26 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
     public async Task Handle(HttpContext context)
     {
         using JsonDocument body = await JsonBody.Read(context.Request, context.RequestAborted);
-        ChatCompletionRequest request = ChatCompletionRequest.Read(body.RootElement, served);
-        CompletionRequest completion = builder.Chat(request.Chat, request.Sampling);
+        ChatCompletionRequest request = ChatCompletionRequest.Read(body.RootElement, served, ApiKey.DigestOf(context.Request));
+        CompletionRequest completion = builder.Chat(request.Chat, request.Sampling) with { Service = request.Service };
         var writer = new ChatResponseWriter(served, request, completion.Chat!.ThinkingOpen, clock.GetUtcNow());
-        await using IAsyncEnumerator<CompletionEvent> events = runner.Run(completion, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
-        if (request.Stream) await Stream(context, writer, events, request.IncludeUsage);
-        else await Whole(context, writer, events);
+        await using IAsyncEnumerator<ChoiceEvent> events = Choices.Run(runner, completion, request.Choices, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
+        if (request.Stream) await Stream(context, writer, events, request);
+        else await Whole(context, writer, events, request.Choices);
     }
 
     /// <summary>The whole answer at once; a client that waits long gets empty lines before the JSON, which parsers skip.</summary>
-    private async Task Whole(HttpContext context, ChatResponseWriter writer, IAsyncEnumerator<CompletionEvent> events)
+    private async Task Whole(HttpContext context, ChatResponseWriter writer, IAsyncEnumerator<ChoiceEvent> events, int count)
     {
-        var deltas = new List<ChatDelta>();
-        var tokens = new List<TokenLogprob>();
-        CompletionEvent.Finished? finished = null;
+        ChatChoice[] choices = [.. Enumerable.Range(0, count).Select(_ => new ChatChoice())];
         using var keepAlive = new KeepAlive(context.Response, "\n"u8.ToArray(), "application/json", options.KeepAliveMs, clock);
         try
         {
-            while (finished is null && await keepAlive.While(events.MoveNextAsync()))
+            while (await keepAlive.While(events.MoveNextAsync()))
             {
-                if (events.Current is CompletionEvent.Placed placed) keepAlive.MayBegin = placed.IsAccepted;
-                if (events.Current is CompletionEvent.Progress progress)
-                {
-                    deltas.AddRange(progress.Deltas);
-                    tokens.AddRange(progress.Logprobs ?? []);
-                }
-
-                finished = events.Current as CompletionEvent.Finished;
+                (int index, CompletionEvent happened) = events.Current;
+                if (happened is CompletionEvent.Placed placed) keepAlive.MayBegin = placed.IsAccepted;
+                else choices[index].Add(happened);
             }
         }
         catch (Exception e) when (context.Response.HasStarted && e is not OperationCanceledException)
@@ -47,56 +39,27 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
             return;
         }
 
-        await JsonBody.Respond(context.Response, json => writer.WriteWhole(json, deltas, tokens, finished!));
+        await JsonBody.Respond(context.Response, json => writer.WriteWhole(json, choices));
     }
 
-    private async Task Stream(HttpContext context, ChatResponseWriter writer, IAsyncEnumerator<CompletionEvent> events, bool extraUsage)
+    private async Task Stream(HttpContext context, ChatResponseWriter writer, IAsyncEnumerator<ChoiceEvent> events, ChatCompletionRequest request)
     {
-        var sse = new ServerSentEvents(context.Response);
+        var stream = new ChatStream(new ServerSentEvents(context.Response), writer, request);
         using var keepAlive = new KeepAlive(context.Response, ": keep-alive\n\n"u8.ToArray(), ServerSentEvents.ContentType, options.KeepAliveMs, clock);
         try
         {
-            bool begun = false;
             while (await keepAlive.While(events.MoveNextAsync()))
             {
-                if (events.Current is CompletionEvent.Placed placed)
-                {
-                    keepAlive.MayBegin = placed.IsAccepted;
-                    continue;
-                }
-
-                // The first token is awaited before the status goes out, so that a refusal is an ordinary HTTP error.
-                if (!begun) await sse.Send(writer.WriteFirst);
-                begun = true;
-                if (events.Current is CompletionEvent.Progress progress) await Send(sse, writer, progress);
-                else await SendEnd(sse, writer, (CompletionEvent.Finished)events.Current, extraUsage);
+                if (events.Current.Happened is CompletionEvent.Placed placed) keepAlive.MayBegin = placed.IsAccepted;
+                else await stream.Send(events.Current.Index, events.Current.Happened);
             }
         }
         catch (Exception e) when (context.Response.HasStarted && e is not OperationCanceledException)
         {
-            await sse.Send(json => ApiError.Write(json, ErrorMap.Explain(e)));
+            await stream.SendError(ErrorMap.Explain(e));
             return;
         }
 
-        await sse.SendDone();
-    }
-
-    private static async Task Send(ServerSentEvents sse, ChatResponseWriter writer, CompletionEvent.Progress progress)
-    {
-        IReadOnlyList<TokenLogprob>? tokens = progress.Logprobs;
-        foreach (ChatDelta delta in progress.Deltas)
-        {
-            await sse.Send(json => writer.WriteDelta(json, delta, tokens));
-            tokens = tokens is null ? null : [];
-        }
-
-        // Tokens whose text is still held back must not lose their log probabilities.
-        if (progress.Deltas.Count == 0 && tokens is { Count: > 0 }) await sse.Send(json => writer.WriteDelta(json, new ChatDelta(ChatDeltaKind.Content, ""), tokens));
-    }
-
-    private static async Task SendEnd(ServerSentEvents sse, ChatResponseWriter writer, CompletionEvent.Finished finished, bool extraUsage)
-    {
-        await sse.Send(json => writer.WriteEnd(json, finished));
-        if (extraUsage) await sse.Send(json => writer.WriteUsageChunk(json, finished.Usage));
+        await stream.SendDone();
     }
 }

@@ -18,23 +18,23 @@ internal sealed class ChatResponseWriter(ServedModel served, ChatCompletionReque
     private string Fingerprint => $"fp_{served.Name}_{ChatVariants.NameOf(served.Format.Variant)}";
 
     /// <summary>The first chunk: the role, and which text comes first.</summary>
-    public void WriteFirst(Utf8JsonWriter json) => WriteChunk(json, delta =>
+    public void WriteFirst(Utf8JsonWriter json, int index) => WriteChunk(json, index, delta =>
     {
         delta.WriteString("role", "assistant");
         if (thinking) WriteText(delta, ChatDeltaKind.Reasoning, "");
         else delta.WriteString("content", "");
     });
 
-    /// <summary>One delta; <paramref name="tokens"/> are those that made it complete.</summary>
-    public void WriteDelta(Utf8JsonWriter json, ChatDelta delta, IReadOnlyList<TokenLogprob>? tokens) => WriteChunk(json, body =>
+    /// <summary>One delta of choice <paramref name="index"/>; <paramref name="tokens"/> are those that made it complete.</summary>
+    public void WriteDelta(Utf8JsonWriter json, int index, ChatDelta delta, IReadOnlyList<TokenLogprob>? tokens) => WriteChunk(json, index, body =>
     {
         if (delta.Kind != ChatDeltaKind.ToolCall) WriteText(body, delta.Kind, delta.Text);
         else WriteCalls(body, [delta]);
     }, tokens);
 
-    /// <summary>The chunk that ends the message; it carries the usage unless the client wants that in a chunk of its own.</summary>
-    public void WriteEnd(Utf8JsonWriter json, CompletionEvent.Finished finished) =>
-        WriteChunk(json, delta => WriteText(delta, ChatDeltaKind.Content, ""), finished: finished);
+    /// <summary>The chunk that ends choice <paramref name="index"/>, with the usage of the whole request if it is given.</summary>
+    public void WriteEnd(Utf8JsonWriter json, int index, CompletionEnd end, CompletionUsage? usage) =>
+        WriteChunk(json, index, delta => WriteText(delta, ChatDeltaKind.Content, ""), end: end, usage: usage);
 
     /// <summary>The extra chunk with the usage of the whole request.</summary>
     public void WriteUsageChunk(Utf8JsonWriter json, CompletionUsage usage)
@@ -47,43 +47,55 @@ internal sealed class ChatResponseWriter(ServedModel served, ChatCompletionReque
     }
 
     /// <summary>The whole answer.</summary>
-    public void WriteWhole(Utf8JsonWriter json, IReadOnlyList<ChatDelta> deltas, IReadOnlyList<TokenLogprob> tokens, CompletionEvent.Finished finished)
+    public void WriteWhole(Utf8JsonWriter json, IReadOnlyList<ChatChoice> choices)
     {
         WriteHead(json, "chat.completion");
         json.WriteStartArray("choices");
+        var tally = new UsageTally(choices.Count);
+        CompletionUsage? total = null;
+        for (int index = 0; index < choices.Count; index++)
+        {
+            WriteChoice(json, index, choices[index]);
+            total = tally.Add(choices[index].Finished!.Usage);
+        }
+
+        json.WriteEndArray();
+        WriteUsage(json, total!);
+        json.WriteEndObject();
+    }
+
+    private void WriteChoice(Utf8JsonWriter json, int index, ChatChoice choice)
+    {
         json.WriteStartObject();
-        json.WriteNumber("index", 0);
+        json.WriteNumber("index", index);
         json.WriteStartObject("message");
         json.WriteString("role", "assistant");
-        json.WriteString("content", Join(deltas, ChatDeltaKind.Content));
-        if (thinking) json.WriteString("reasoning_content", Join(deltas, ChatDeltaKind.Reasoning));
-        ChatDelta[] calls = [.. deltas.Where(d => d.Kind == ChatDeltaKind.ToolCall)];
+        json.WriteString("content", Join(choice.Deltas, ChatDeltaKind.Content));
+        if (thinking) json.WriteString("reasoning_content", Join(choice.Deltas, ChatDeltaKind.Reasoning));
+        ChatDelta[] calls = [.. choice.Deltas.Where(d => d.Kind == ChatDeltaKind.ToolCall)];
         if (calls.Length > 0) WriteCalls(json, calls);
         json.WriteEndObject();
-        WriteLogprobs(json, request.Sampling.TopLogprobs is null ? null : tokens);
-        json.WriteString("finish_reason", Name(finished.End));
-        json.WriteEndObject();
-        json.WriteEndArray();
-        WriteUsage(json, finished.Usage);
+        WriteLogprobs(json, request.Sampling.TopLogprobs is null ? null : choice.Tokens);
+        json.WriteString("finish_reason", Name(choice.Finished!.End));
         json.WriteEndObject();
     }
 
     private void WriteChunk(
-        Utf8JsonWriter json, Action<Utf8JsonWriter> writeDelta, IReadOnlyList<TokenLogprob>? tokens = null, CompletionEvent.Finished? finished = null)
+        Utf8JsonWriter json, int index, Action<Utf8JsonWriter> writeDelta, IReadOnlyList<TokenLogprob>? tokens = null, CompletionEnd? end = null, CompletionUsage? usage = null)
     {
         WriteHead(json, "chat.completion.chunk");
         json.WriteStartArray("choices");
         json.WriteStartObject();
-        json.WriteNumber("index", 0);
+        json.WriteNumber("index", index);
         json.WriteStartObject("delta");
         writeDelta(json);
         json.WriteEndObject();
         WriteLogprobs(json, tokens);
-        json.WriteString("finish_reason", finished is null ? null : Name(finished.End));
+        json.WriteString("finish_reason", end is { } reason ? Name(reason) : null);
         json.WriteEndObject();
         json.WriteEndArray();
         if (request.IncludeUsage) json.WriteNull("usage");
-        else if (finished is not null) WriteUsage(json, finished.Usage);
+        else if (usage is not null) WriteUsage(json, usage);
         json.WriteEndObject();
     }
 

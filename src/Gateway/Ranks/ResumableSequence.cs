@@ -24,6 +24,7 @@ internal sealed partial class ResumableSequence
     private readonly ChannelWriter<RunChunk> _writer;
     private readonly ResiliencePipeline<bool> _policy;
     private readonly List<int> _tokens = [];
+    private readonly long _arrived;
     private Guid _id;
     private string? _movedTo;
     private int? _cachedTokens;
@@ -39,6 +40,7 @@ internal sealed partial class ResumableSequence
     {
         (_command, _ranks, _options, _clock, _logger, _writer, _id) = (command, ranks, options, clock, logger, writer, command.SequenceId);
         _policy = Resilience.Sequence(IsWorthwhile, clock);
+        _arrived = clock.GetTimestamp();
     }
 
     private TimeSpan Patience => TimeSpan.FromMilliseconds(_options.PatienceMs);
@@ -103,8 +105,23 @@ internal sealed partial class ResumableSequence
         }
     }
 
-    private GenerateCommand NextCommand() =>
-        _command with { SequenceId = _id, PromptIds = [.. _command.PromptIds, .. _tokens], ResumedCount = _command.ResumedCount + _tokens.Count };
+    private GenerateCommand NextCommand() => _command with
+    {
+        SequenceId = _id,
+        PromptIds = [.. _command.PromptIds, .. _tokens],
+        ResumedCount = _command.ResumedCount + _tokens.Count,
+        Deadline = TimeLeft(),
+    };
+
+    /// <summary>What the lives before have left of the deadline.</summary>
+    private TimeSpan? TimeLeft()
+    {
+        if (_command.Deadline is not { } deadline) return null;
+        TimeSpan left = deadline - _clock.GetElapsedTime(_arrived);
+        return left > TimeSpan.Zero
+            ? left
+            : throw new OperatingException(OperatingError.DeadlineExceeded, $"the request was not finished within its time limit of {deadline.TotalSeconds:0.###} s");
+    }
 
     /// <summary>A rank has the sequence.</summary>
     private void Begin(KnownRank rank)
