@@ -98,9 +98,51 @@ public sealed class BadInputTests(ShortContextServer fixture)
         { "half a surrogate pair in a schema", Body(Ok, "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"a\":\"\\uD8ff\"}}}]"), "surrogate", null },
     };
 
+    /// <summary>What vLLM and others have beside OpenAI's fields, likewise.</summary>
+    public static TheoryData<string, string, string, string?> Extensions() => new()
+    {
+        { "top_k -2", Body(Ok, "\"top_k\":-2"), "Invalid top_k value, the valid range of top_k is [0, ", null },
+        { "top_k broken", Body(Ok, "\"top_k\":1.5"), "top_k: must be an integer", "top_k" },
+        { "top_k as text", Body(Ok, "\"top_k\":\"5\""), "top_k: must be an integer", "top_k" },
+        { "min_p 1.1", Body(Ok, "\"min_p\":1.1"), "Invalid min_p value, the valid range of min_p is [0, 1]", null },
+        { "min_p negative", Body(Ok, "\"min_p\":-0.1"), "Invalid min_p value", null },
+        { "min_p as text", Body(Ok, "\"min_p\":\"a\""), "min_p: must be a finite number", "min_p" },
+        { "repetition_penalty 0", Body(Ok, "\"repetition_penalty\":0"), "Invalid repetition_penalty value, the valid range of repetition_penalty is [0.01, 100]", null },
+        { "repetition_penalty negative", Body(Ok, "\"repetition_penalty\":-1"), "Invalid repetition_penalty value", null },
+        { "repetition_penalty huge", Body(Ok, "\"repetition_penalty\":1e99"), "Invalid repetition_penalty value", null },
+        { "logit_bias as a list", Body(Ok, "\"logit_bias\":[1]"), "logit_bias: must be an object", "logit_bias" },
+        { "logit_bias of a word", Body(Ok, "\"logit_bias\":{\"the\":1}"), "logit_bias: the names of its fields must be token ids, not 'the'", null },
+        { "logit_bias of a negative id", Body(Ok, "\"logit_bias\":{\"-1\":1}"), "logit_bias: the names of its fields must be token ids", null },
+        { "logit_bias beyond the vocabulary", Body(Ok, "\"logit_bias\":{\"99999999\":1}"), "logit_bias: token 99999999 is outside the vocabulary", null },
+        { "logit_bias 101", Body(Ok, "\"logit_bias\":{\"5\":101}"), "Invalid logit_bias value, the valid range of logit_bias is [-100, 100]", null },
+        { "logit_bias of the wrong type", Body(Ok, "\"logit_bias\":{\"5\":\"x\"}"), "logit_bias.5: must be a finite number", "logit_bias.5" },
+        { "logit_bias twice", Body(Ok, "\"logit_bias\":{\"5\":1,\"05\":1}"), "logit_bias: token 5 occurs twice", null },
+        { "min_tokens negative", Body(Ok, "\"min_tokens\":-1"), "Invalid min_tokens value, the valid range of min_tokens is [0, ", null },
+        { "min_tokens above max_tokens", Body(Ok, "\"max_tokens\":4,\"min_tokens\":5"), "Invalid min_tokens value, the valid range of min_tokens is [0, 4]", null },
+        { "ignore_eos of the wrong type", Body(Ok, "\"ignore_eos\":1"), "ignore_eos: must be true or false", "ignore_eos" },
+        { "stop_token_ids of the wrong type", Body(Ok, "\"stop_token_ids\":5"), "stop_token_ids: must be a list", "stop_token_ids" },
+        { "a stop token of the wrong type", Body(Ok, "\"stop_token_ids\":[1,\"a\"]"), "stop_token_ids[1]: must be an integer", "stop_token_ids[1]" },
+        { "a negative stop token", Body(Ok, "\"stop_token_ids\":[-1]"), "stop_token_ids[0]: must be a token id", "stop_token_ids[0]" },
+        { "a stop token beyond the vocabulary", Body(Ok, "\"stop_token_ids\":[99999999]"), "stop_token_ids: token 99999999 is outside the vocabulary", null },
+        { "n 0", Body(Ok, "\"n\":0"), "Invalid n value, the valid range of n is [1, 16]", null },
+        { "n 17", Body(Ok, "\"n\":17"), "Invalid n value, the valid range of n is [1, 16]", null },
+        { "n huge", Body(Ok, "\"n\":9223372036854775807"), "Invalid n value", null },
+        { "n as text", Body(Ok, "\"n\":\"2\""), "n: must be an integer", "n" },
+        { "priority 11", Body(Ok, "\"priority\":11"), "Invalid priority value, the valid range of priority is [-10, 10]", null },
+        { "priority as text", Body(Ok, "\"priority\":\"high\""), "priority: must be an integer", "priority" },
+        { "user of the wrong type", Body(Ok, "\"user\":5"), "user: must be a string", "user" },
+        { "user_id of the wrong type", Body(Ok, "\"user_id\":{}"), "user_id: must be a string", "user_id" },
+        { "timeout 0", Body(Ok, "\"timeout\":0"), "Invalid timeout value, the valid range of timeout is [0.001, 86400] seconds", null },
+        { "timeout too long", Body(Ok, "\"timeout\":1e9"), "Invalid timeout value", null },
+        { "an endless user_id", Body(Ok, $"\"user_id\":\"{new string('u', 513)}\""), "user_id: 513 characters are too many; at most 512 are allowed", null },
+        { "1025 biases", Body(Ok, $"\"logit_bias\":{{{string.Join(',', Enumerable.Range(0, 1025).Select(id => $"\"{id}\":1"))}}}"), "logit_bias: 1025 entries are too many; at most 1024 are allowed", null },
+        { "65 stop tokens", Body(Ok, $"\"stop_token_ids\":[{string.Join(',', Enumerable.Range(0, 65))}]"), "stop_token_ids: 65 tokens are too many; at most 64 are allowed", null },
+    };
+
     [Theory]
     [MemberData(nameof(Messages))]
     [MemberData(nameof(Fields))]
+    [MemberData(nameof(Extensions))]
     public async Task A_bad_body_gets_its_error(string name, string body, string message, string? param)
     {
         JsonElement error = await RefusedAsync(Encoding.UTF8.GetBytes(body), HttpStatusCode.BadRequest);

@@ -18,6 +18,7 @@ public sealed class FuzzTests(ShortContextServer fixture)
         """{"model":"deepseek-reasoner","messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}],"max_tokens":3,"stream":true,"stream_options":{"include_usage":true},"frequency_penalty":0.1,"presence_penalty":0.1}""",
         """{"model":"deepseek-chat","messages":[{"role":"user","content":"w"},{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}}]},{"role":"tool","tool_call_id":"c","content":"5"}],"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object","properties":{"a":{"type":"integer"}}}}}],"tool_choice":"auto","max_tokens":3}""",
         """{"model":"deepseek-chat","messages":[{"role":"user","content":"json"},{"role":"assistant","content":"{","prefix":true}],"max_tokens":3,"logprobs":true,"top_logprobs":2,"response_format":{"type":"json_object"},"thinking":{"type":"disabled"}}""",
+        """{"model":"deepseek-chat","messages":[{"role":"user","content":"Hi"}],"max_tokens":3,"min_tokens":1,"n":2,"top_k":5,"min_p":0.1,"repetition_penalty":1.2,"logit_bias":{"5":-3,"6":2.5},"stop_token_ids":[7,8],"ignore_eos":true,"priority":2,"user":"u","user_id":"v"}""",
     ];
 
     private static readonly string[] Junk =

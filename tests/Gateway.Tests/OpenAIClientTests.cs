@@ -75,6 +75,36 @@ public sealed class OpenAIClientTests(DemoServer fixture)
         Assert.Equal(ChatFinishReason.Stop, answered.FinishReason);
     }
 
+    /// <summary>Several choices, which the client's types cannot ask for, go out by its protocol method.</summary>
+    [Fact]
+    public async Task Choices_stop_texts_biases_and_seeds()
+    {
+        ChatMessage[] messages = [new UserChatMessage("Who are you?")];
+#pragma warning disable OPENAI001 // The client's seed is marked as subject to change.
+        var sampled = new ChatCompletionOptions { Temperature = 1.5f, TopP = 0.9f, Seed = 11, MaxOutputTokenCount = 40, EndUserId = "tests" };
+#pragma warning restore OPENAI001
+        ChatCompletion first = await Client("deepseek-chat").CompleteChatAsync(messages, sampled);
+        ChatCompletion again = await Client("deepseek-chat").CompleteChatAsync(messages, sampled);
+        Assert.Equal(first.Content[0].Text, again.Content[0].Text);
+
+        using var body = BinaryContent.Create(BinaryData.FromString(
+            """{"model":"deepseek-chat","messages":[{"role":"user","content":"Who are you?"}],"temperature":1.5,"top_p":0.9,"seed":10,"n":2,"max_tokens":40}"""));
+        JsonElement choices = JsonSerializer.Deserialize<JsonElement>((await Client("deepseek-chat").CompleteChatAsync(body)).GetRawResponse().Content).GetProperty("choices");
+        Assert.Equal(2, choices.GetArrayLength());
+        Assert.Equal(first.Content[0].Text, choices[1].GetProperty("message").GetProperty("content").GetString());
+
+        ChatCompletion whole = await Client("deepseek-chat").CompleteChatAsync(messages, Greedy);
+        ChatCompletion stopped = await Client("deepseek-chat").CompleteChatAsync(messages, new ChatCompletionOptions { Temperature = 0, MaxOutputTokenCount = 300, StopSequences = { "demo model" } });
+        Assert.Equal(whole.Content[0].Text[..whole.Content[0].Text.IndexOf("demo model", StringComparison.Ordinal)], stopped.Content[0].Text);
+        Assert.Equal(ChatFinishReason.Stop, stopped.FinishReason);
+
+        int capital = Assert.Single(_server.Encode("I"));
+        var biased = new ChatCompletionOptions { Temperature = 0, MaxOutputTokenCount = 30, LogitBiases = { [capital] = -100 } };
+        ChatCompletion other = await Client("deepseek-chat").CompleteChatAsync(messages, biased);
+        Assert.False(other.Content[0].Text.StartsWith('I'), other.Content[0].Text);
+        await _server.AssertIdleAsync();
+    }
+
     [Fact]
     public async Task An_error_is_told()
     {

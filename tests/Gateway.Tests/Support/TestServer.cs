@@ -39,6 +39,11 @@ public sealed class TestServer : IAsyncDisposable
 
     public EngineStatus Status => Rank.Engine.Status;
 
+    /// <summary>Tokens that end an answer.</summary>
+    public IReadOnlyList<int> EndTokenIds => Served.ChatStopTokenIds;
+
+    private ServedModel Served => _app.Services.GetRequiredService<ServedModel>();
+
     /// <summary>What the server logged as errors so far.</summary>
     public IEnumerable<string> Errors => _log.Errors;
 
@@ -99,6 +104,18 @@ public sealed class TestServer : IAsyncDisposable
         Assert.True(response.StatusCode == HttpStatusCode.OK, await response.Content.ReadAsStringAsync());
         Assert.Equal("text/event-stream; charset=utf-8", response.Content.Headers.ContentType!.ToString());
         return StreamedAnswer.Parse(await response.Content.ReadAsStringAsync());
+    }
+
+    /// <summary>The tokens of a text.</summary>
+    public int[] Encode(string text) => Served.Tokenizer.Encode(text);
+
+    /// <summary>The token that an element of <c>logprobs.content</c> is about, by its bytes; -1 for one without.</summary>
+    public int TokenId(JsonElement logprob)
+    {
+        byte[] bytes = [.. logprob.GetProperty("bytes").EnumerateArray().Select(octet => octet.GetByte())];
+        return Enumerable.Range(0, Served.Config.VocabularySize)
+            .Where(id => Served.Tokenizer.HasToken(id) && Served.Tokenizer.TokenBytes(id).SequenceEqual(bytes))
+            .DefaultIfEmpty(-1).First();
     }
 
     /// <summary>Waits until <paramref name="condition"/> holds for the engine.</summary>
