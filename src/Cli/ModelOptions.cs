@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Conclave.Engine;
+using Conclave.Engine.Pages;
 using Conclave.Engine.Speculation;
 using Conclave.Grains;
 using Conclave.Model;
@@ -29,6 +30,10 @@ internal sealed class ModelOptions
 
     public Option<int> PageTokens { get; } = new("--page-tokens") { Description = "Tokens of a KV page, a multiple of 64; the prefix cache counts in pages", DefaultValueFactory = _ => KvLayout.BlockTokens, HelpName = "N" };
 
+    public Option<string?> KvDisk { get; } = new("--kv-disk") { Description = "Directory for KV pages that no longer fit --kv-memory: found again by later prompts, also after a restart; one for each process", HelpName = "DIR" };
+
+    public Option<string?> KvDiskSize { get; } = new("--kv-disk-size") { Description = "Most bytes in --kv-disk, such as 50G (default: 16G)", HelpName = "SIZE" };
+
     public Option<string?> ChatFormat { get; } = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
 
     /// <summary>Checked by hand, so that the remedy can be named.</summary>
@@ -49,6 +54,8 @@ internal sealed class ModelOptions
         command.Add(KvMemory);
         command.Add(KvType);
         command.Add(PageTokens);
+        command.Add(KvDisk);
+        command.Add(KvDiskSize);
         command.Add(ChatFormat);
         command.Add(DispatchType);
         command.Add(MicroBatches);
@@ -78,6 +85,7 @@ internal sealed class ModelOptions
             StepTokens = StepRows(parsed),
             MaxQueue = parsed.GetValue(MaxQueue),
             KvMemorySizeBytes = SizeBytes("--kv-memory", parsed.GetValue(KvMemory)!),
+            KvDisk = ReadKvDisk(parsed),
             Kv = Kv(parsed),
             Speculation = Speculation("--speculate", parsed.GetValue(Speculate)!),
         },
@@ -106,6 +114,14 @@ internal sealed class ModelOptions
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int rows) && rows >= least && rows <= 65_536
             ? rows
             : throw new ArgumentException($"--step-tokens: '{text}' is neither auto nor a number from --max-batch ({least}) to 65536");
+    }
+
+    private KvDiskOptions? ReadKvDisk(ParseResult parsed)
+    {
+        string? directory = parsed.GetValue(KvDisk), size = parsed.GetValue(KvDiskSize);
+        if (directory is null)
+            return size is null ? null : throw new ArgumentException("--kv-disk-size needs --kv-disk, the directory to fill");
+        return new KvDiskOptions { Directory = directory, SizeBytes = SizeBytes("--kv-disk-size", size ?? "16G") };
     }
 
     /// <summary>The forced chat format, if any.</summary>

@@ -141,6 +141,8 @@ public sealed partial class Engine
             _draftedTokens += tally.DraftedTokens;
             _acceptedTokens += tally.AcceptedTokens;
             _scheduler.RecordStep(tookMs);
+            if (tally is { PromptTokens: > 0, Failed: false })
+                _memory.RecordPrefill(tally.PromptTokens, tookMs);
             _scheduler.Retire(NowMs, _retired);
             _departures.Record(_retired.Count, tookMs / 1000);
             LetLeave();

@@ -2,6 +2,8 @@ using Conclave.Engine.Pages;
 using Conclave.Engine.Scheduling;
 using Conclave.Engine.Speculation;
 using Conclave.Model;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Conclave.Engine;
 
@@ -42,13 +44,14 @@ public sealed partial class Engine : IDisposable
 
     /// <summary>Starts the step loop's thread. <paramref name="model"/> stays the caller's and must outlive the engine.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
-    public Engine(Transformer model, EngineOptions options, TimeProvider clock)
-        : this(model, options, clock, NewDrafter)
+    /// <exception cref="ArgumentException">The directory of the second KV tier cannot be used.</exception>
+    public Engine(Transformer model, EngineOptions options, TimeProvider clock, ILogger? log = null)
+        : this(model, options, clock, NewDrafter, log)
     {
     }
 
     /// <summary>As the other constructor, with drafts from elsewhere.</summary>
-    internal Engine(Transformer model, EngineOptions options, TimeProvider clock, Func<Transformer, EngineOptions, IDrafter?> newDrafter)
+    internal Engine(Transformer model, EngineOptions options, TimeProvider clock, Func<Transformer, EngineOptions, IDrafter?> newDrafter, ILogger? log = null)
     {
         options.Validate();
         if (options.MaxStepRows > model.MaxRows)
@@ -56,7 +59,8 @@ public sealed partial class Engine : IDisposable
         _model = model;
         _options = options;
         _clock = clock;
-        _memory = new KvMemory(model.KvLayout, options.KvMemorySizeBytes);
+        _log = log ?? NullLogger.Instance;
+        _memory = CreateMemory(options);
         if (options.Speculation.Drafts > 0 && newDrafter(model, options) is { } drafter)
             _speculator = new Speculator(drafter, new DraftPolicy(options.Speculation, options.MaxStepRows, options.MaxBatch), clock);
         _batch = new StepBatch(model.Config, options.MaxStepRows, Math.Min(options.MaxStepRows, options.MaxBatch * (1 + options.Speculation.Drafts)));
@@ -95,6 +99,9 @@ public sealed partial class Engine : IDisposable
                     PrefixHits = _memory.HitCount,
                     PrefixMisses = _memory.MissCount,
                     Evictions = _memory.EvictionCount,
+                    MemoryChecks = _memoryChecks,
+                    MemoryFaults = _memoryFaults,
+                    Disk = _memory.DiskStatus,
                 };
             }
         }
@@ -148,6 +155,7 @@ public sealed partial class Engine : IDisposable
         }
 
         _thread.Join();
+        SaveMemory();
         _metrics.Dispose();
         lock (_gate)
         {
@@ -184,7 +192,7 @@ public sealed partial class Engine : IDisposable
             while (!Volatile.Read(ref _isClosed))
             {
                 if (!Step())
-                    _wake.WaitOne(UntilDeadlineMs());
+                    Sleep(UntilDeadlineMs());
             }
         }
         catch (Exception fault)

@@ -39,6 +39,14 @@ internal sealed class EngineMetrics : IDisposable
         _meter.CreateObservableCounter("conclave.engine.prefix_hits", () => status().PrefixHits, "{page}", "KV pages found instead of computed.");
         _meter.CreateObservableCounter("conclave.engine.prefix_misses", () => status().PrefixMisses, "{page}", "Full KV pages of prompts that were not found.");
         _meter.CreateObservableCounter("conclave.engine.kv_evictions", () => status().Evictions, "{page}", "Cached KV pages dropped to make room.");
+        _meter.CreateObservableCounter("conclave.engine.kv_memory_faults", () => status().MemoryFaults, "{fault}", "Times that the KV memory was found in disorder and begun anew.");
+        _meter.CreateObservableGauge("conclave.engine.kv_disk_pages", () => status().Disk?.Pages ?? 0, "{page}", "KV pages on disk.");
+        _meter.CreateObservableGauge("conclave.engine.kv_disk_size", () => status().Disk?.SizeBytes ?? 0, "By", "Bytes of KV pages on disk.");
+        _meter.CreateObservableCounter("conclave.engine.kv_disk_reads", () => status().Disk?.Reads ?? 0, "{page}", "KV pages read back from disk.");
+        _meter.CreateObservableCounter("conclave.engine.kv_disk_writes", () => status().Disk?.Writes ?? 0, "{page}", "Evicted KV pages written to disk.");
+        _meter.CreateObservableCounter("conclave.engine.kv_disk_dropped", () => status().Disk?.Dropped ?? 0, "{page}", "Evicted KV pages not written: the disk was behind or failing.");
+        _meter.CreateObservableCounter("conclave.engine.kv_disk_damaged", () => status().Disk?.Damaged ?? 0, "{file}", "Files of KV pages discarded: damaged, or of another model.");
+        _meter.CreateObservableCounter("conclave.engine.kv_disk_failures", () => status().Disk?.Failures ?? 0, "{write}", "Writes of KV pages that failed.");
     }
 
     public void RecordStep(in StepTally tally, double durationMs)

@@ -1,3 +1,4 @@
+using Conclave.Engine.Pages;
 using Conclave.Engine.Speculation;
 using Conclave.Model;
 
@@ -26,6 +27,9 @@ public sealed record EngineOptions
 
     /// <summary>Type and size of KV pages: the model that the engine runs must have been made with them.</summary>
     public KvOptions Kv { get; init; } = new();
+
+    /// <summary>Where evicted KV pages are kept and found again, also after a restart; null: nowhere.</summary>
+    public KvDiskOptions? KvDisk { get; init; }
 
     /// <summary>Most sequences that wait for room; more are refused as overloaded.</summary>
     public int MaxQueue { get; init; } = 1024;

@@ -1,3 +1,5 @@
+using Conclave.Engine.Pages;
+
 namespace Conclave.Engine;
 
 /// <summary>What an engine is doing, a consistent snapshot.</summary>
@@ -38,6 +40,15 @@ public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int 
 
     /// <summary>Most token rows of a step in which streams decode, as it stands now.</summary>
     public int StepTokens { get; init; }
+
+    /// <summary>How often the idle engine checked its KV memory.</summary>
+    public long MemoryChecks { get; init; }
+
+    /// <summary>How often that check found it in disorder and began it anew: a defect of this program.</summary>
+    public long MemoryFaults { get; init; }
+
+    /// <summary>The second KV tier; null without one.</summary>
+    public KvDiskStatus? Disk { get; init; }
 
     /// <summary>Steps that failed their sequences; the engine went on.</summary>
     public long FailedSteps { get; init; }

@@ -138,6 +138,15 @@ public sealed unsafe class KvPagePool : IDisposable
         pages.Clear();
     }
 
+    /// <summary>Takes every page from whoever holds it.</summary>
+    public void Reset()
+    {
+        Array.Clear(_holders);
+        FreeCount = PageCount;
+        for (int i = 0; i < PageCount; i++)
+            _free[i] = PageCount - 1 - i;
+    }
+
     /// <summary>Frees the memory; no page may be used any more.</summary>
     public void Dispose()
     {

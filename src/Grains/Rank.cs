@@ -64,7 +64,7 @@ public sealed partial class Rank : IDisposable
     public void Start()
     {
         _model = new Transformer(_checkpoint, _experts, _workers, _engineOptions.MaxStepRows, kv: _engineOptions.Kv);
-        _engine = new Engine.Engine(_model, _engineOptions, _clock);
+        _engine = new Engine.Engine(_model, _engineOptions, _clock, _logger);
         if (_transport is not null) Receive(_transport, _engine, _model.KvLayout);
     }
 

@@ -1,4 +1,5 @@
 using System.Net;
+using Conclave.Engine;
 using Conclave.Grains;
 using Conclave.Grains.Transport;
 using Conclave.Model;
@@ -29,7 +30,7 @@ public static class SiloHosting
         IServiceCollection services = builder.Services;
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(options);
-        services.AddSingleton(options.Engine);
+        services.AddSingleton(EngineOptionsOf(options));
         services.AddSingleton(options.Dispatch);
         services.TryAddSingleton(new RankOptions());
         AddModel(services, options);
@@ -46,6 +47,11 @@ public static class SiloHosting
         services.PostConfigure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(options.DrainGraceSeconds) + StopReserve);
         return builder;
     }
+
+    /// <summary>The rank's options; what is left on disk says with which weights and arithmetic it was computed.</summary>
+    private static EngineOptions EngineOptionsOf(SiloOptions options) => options.Engine.KvDisk is not { } disk || !options.HasRank
+        ? options.Engine
+        : options.Engine with { KvDisk = disk with { Identity = $"{ModelFingerprint.OfWeights(options.ModelDirectory)}, {options.Arithmetic}" } };
 
     private static void AddModel(IServiceCollection services, SiloOptions options)
     {

@@ -169,7 +169,7 @@ internal sealed partial class SiloLifetime(
             Zone = labels.GetValueOrDefault("zone", ""),
             Labels = labels,
             Attention = options.HasRank,
-            Fingerprint = $"{ModelFingerprint.Of(options.ModelDirectory)}, rows to experts as {options.Dispatch.Type}, KV pages as {options.Engine.Kv.Type}",
+            Fingerprint = $"{ModelFingerprint.Of(options.ModelDirectory)}, {options.Arithmetic}",
             ExpertMemoryBytes = options.ExpertMemorySizeBytes,
             MinReplicas = options.Replicas,
             RedundantExperts = options.RedundantExperts,

@@ -98,6 +98,9 @@ public sealed record SiloOptions
     /// <summary>The model's name in the cluster: the directory's.</summary>
     public string ModelName => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(ModelDirectory)));
 
+    /// <summary>What tokens depend on apart from the weights: the same on all silos of a cluster, and for all that is left on disk.</summary>
+    internal string Arithmetic => $"rows to experts as {Dispatch.Type}, KV pages as {Engine.Kv.Type}";
+
     internal bool HasRank => Roles.HasFlag(SiloRoles.Attention);
 
     internal int SlotCount => Roles.HasFlag(SiloRoles.Expert) ? Slots : 0;
@@ -128,6 +131,7 @@ public sealed record SiloOptions
         Check(Engine.Kv.PageTokens >= KvLayout.BlockTokens && Engine.Kv.PageTokens <= KvLayout.MaxPageTokens && Engine.Kv.PageTokens % KvLayout.BlockTokens == 0, "--page-tokens", $"a multiple of {KvLayout.BlockTokens} up to {KvLayout.MaxPageTokens}", Engine.Kv.PageTokens);
         Check(Engine.MaxQueue is >= 1 and <= 1_000_000, "--max-queue", "1 to 1000000", Engine.MaxQueue);
         Check(Engine.StepTokens == 0 || (Engine.StepTokens >= Engine.MaxBatch && Engine.StepTokens <= Engine.MaxStepRows), "--step-tokens", $"--max-batch ({Engine.MaxBatch}) to {Engine.MaxStepRows}", Engine.StepTokens);
+        Check(Engine.KvDisk is null or { SizeBytes: > 0 }, "--kv-disk-size", "more than 0", Engine.KvDisk?.SizeBytes ?? 0);
         Check(Engine.KvMemorySizeBytes > 0, "--kv-memory", "more than 0", Engine.KvMemorySizeBytes);
     }
 

@@ -15,6 +15,8 @@ public sealed class UsageTests
     [Theory]
     [InlineData("serve", "--listen", "nowhere")]
     [InlineData("serve", "--kv-memory", "lots")]
+    [InlineData("serve", "--kv-disk", "/dev/null")]
+    [InlineData("serve", "--kv-disk-size", "1G")]
     [InlineData("serve", "--threads", "0")]
     [InlineData("serve", "--model", "/does/not/exist")]
     [InlineData("serve", "--max-batch", "many")]

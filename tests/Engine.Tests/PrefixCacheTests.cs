@@ -1,21 +1,30 @@
+using Conclave.Engine.Pages;
+using Conclave.Engine.Speculation;
+using Conclave.Engine.Tests.Pages;
+using Conclave.Model;
+
 namespace Conclave.Engine.Tests;
 
-/// <summary>Sequences that begin alike share pages, and nobody can tell from the tokens.</summary>
-public sealed class PrefixCacheTests : IDisposable
+/// <summary>Sequences that begin alike share pages, in memory and on disk, and nobody can tell from the tokens.</summary>
+public sealed class PrefixCacheTests
 {
-    private readonly TinyModel _model = new();
-
-    public void Dispose() => _model.Dispose();
-
     [Theory]
-    [InlineData(64)]
-    [InlineData(7)]
-    public async Task A_warm_run_has_the_bits_of_a_cold_one(int maxStepRows)
+    [InlineData("tiny-f32", KvType.F32, 64, 64, 0)]
+    [InlineData("tiny-f32", KvType.FP8, 64, 7, 0)]
+    [InlineData("dsa", KvType.F32, 64, 7, 0)]
+    [InlineData("dsa", KvType.FP8, 128, 64, 0)]
+    [InlineData("mtp", KvType.F32, 64, 64, 2)]
+    [InlineData("mtp", KvType.BF16, 64, 7, 3)]
+    public async Task A_warm_run_has_the_bits_of_a_cold_one(string golden, KvType type, int pageTokens, int maxStepRows, int drafts)
     {
-        using Engine cold = _model.Engine(maxBatch: 1), warm = _model.Engine(maxBatch: 4, maxStepRows: maxStepRows);
+        using var model = new TinyModel(golden, new KvOptions { Type = type, PageTokens = pageTokens });
+        EngineOptions options = model.Options(maxBatch: 1);
+        using var warm = new Engine(model.Transformer, model.Options(maxBatch: 4, maxStepRows: maxStepRows) with { Speculation = SpeculationOptions.Always(drafts) }, TimeProvider.System);
         GenerationRequest first = Request(Prompt(200), maxTokens: 80);
-        string[] output = await RunAsync(warm, first, 0);
-        Assert.Equal(output, await RunAsync(cold, first, 0));
+        string[] output;
+        using (var cold = new Engine(model.Transformer, options, TimeProvider.System))
+            output = await RunAsync(cold, first, 0);
+        Assert.Equal(output, await RunAsync(warm, first, 0));
         int[] answered = [.. first.PromptIds, .. output.Select(token => int.Parse(token.Split(' ')[0]))];
 
         // The same again, what follows it, a prompt that leaves it within a page, and one that leaves it where a page ends.
@@ -33,8 +42,8 @@ public sealed class PrefixCacheTests : IDisposable
         foreach ((int[] prompt, int cached) in cases)
         {
             GenerationRequest request = Request(prompt, maxTokens: 20);
-            using Engine alone = _model.Engine(maxBatch: 1);
-            Assert.Equal(await RunAsync(alone, request, 0), await RunAsync(warm, request, cached));
+            using var alone = new Engine(model.Transformer, options, TimeProvider.System);
+            Assert.Equal(await RunAsync(alone, request, 0), await RunAsync(warm, request, cached / pageTokens * pageTokens));
         }
 
         Assert.Equal(0, warm.Status.PagesInUse);
@@ -43,7 +52,8 @@ public sealed class PrefixCacheTests : IDisposable
     [Fact]
     public async Task Scopes_share_nothing()
     {
-        using Engine engine = _model.Engine();
+        using var model = new TinyModel();
+        using Engine engine = model.Engine();
         GenerationRequest request = Request(Prompt(200), maxTokens: 5);
         string[] tokens = await RunAsync(engine, request with { CacheScope = "a" }, 0);
         Assert.Equal(tokens, await RunAsync(engine, request, 0));
@@ -56,11 +66,98 @@ public sealed class PrefixCacheTests : IDisposable
     [Fact]
     public async Task A_prompt_is_found_while_another_sequence_still_decodes_behind_it()
     {
-        using Engine engine = _model.Engine();
+        using var model = new TinyModel();
+        using Engine engine = model.Engine();
         using Sequence running = engine.Submit(Request(Prompt(200), maxTokens: 3000));
         Assert.True(await running.WaitToReadAsync(CancellationToken.None));
         await RunAsync(engine, Request(Prompt(200), maxTokens: 5), 192);
         Assert.Equal(FinishReason.None, running.FinishReason);
+    }
+
+    [Theory]
+    [InlineData("tiny-f32")]
+    [InlineData("dsa")]
+    public async Task What_was_evicted_comes_back_from_disk_also_after_a_restart(string golden)
+    {
+        using var tier = new DiskTier();
+        using var model = new TinyModel(golden);
+        // By a clock that stands still reading is never slower than computing: else a busy machine would decide what is read.
+        EngineOptions options = model.Options(maxBatch: 2, pages: 6) with { KvDisk = new KvDiskOptions { Directory = tier.Directory, SizeBytes = 1 << 30 } };
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 4).Select(i => Request(Prompt(200 + i, i), maxTokens: 70))];
+        string[][] outputs = new string[requests.Length][];
+        using (var engine = new Engine(model.Transformer, options, tier.Clock, tier.Log))
+        {
+            for (int i = 0; i < requests.Length; i++)
+                outputs[i] = await RunAsync(engine, requests[i], 0);
+            for (int i = 0; i < requests.Length; i++)
+                Assert.Equal(outputs[i], await RunAsync(engine, requests[i], 192));
+            Assert.True(engine.Status.Disk!.Reads >= 9, $"{engine.Status}");
+        }
+
+        // Every request's four full pages: also those that were not evicted.
+        Assert.Equal(16, tier.Files.Length);
+        using (var engine = new Engine(model.Transformer, options, tier.Clock, tier.Log))
+        {
+            for (int i = 0; i < requests.Length; i++)
+                Assert.Equal(outputs[i], await RunAsync(engine, requests[i], 192));
+        }
+
+        Assert.Empty(tier.Log.Warnings);
+        foreach (string file in tier.Files)
+        {
+            byte[] bytes = File.ReadAllBytes(file);
+            bytes[^100] ^= 1;
+            File.WriteAllBytes(file, bytes);
+        }
+
+        using (var engine = new Engine(model.Transformer, options, tier.Clock, tier.Log))
+        {
+            Assert.Equal(outputs[0], await RunAsync(engine, requests[0], 0));
+            Assert.Equal(1, engine.Status.Disk!.Damaged);
+        }
+
+        Assert.Single(tier.Log.Warnings);
+    }
+
+    [Fact]
+    public async Task Who_gives_way_finds_its_pages_on_disk()
+    {
+        using var tier = new DiskTier();
+        using var model = new TinyModel();
+        EngineOptions options = model.Options(maxBatch: 4, pages: 10) with { KvDisk = new KvDiskOptions { Directory = tier.Directory, SizeBytes = 1 << 30 } };
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 4).Select(i => Request(Prompt(100, i), maxTokens: 300))];
+        string[][] alone = new string[4][];
+        using (Engine engine = model.Engine(maxBatch: 1))
+        {
+            for (int i = 0; i < 4; i++)
+                alone[i] = await RunAsync(engine, requests[i], 0);
+        }
+
+        using var crowded = new Engine(model.Transformer, options, tier.Clock, tier.Log);
+        string[][] crowd = await Task.WhenAll(requests.Select(async request =>
+        {
+            using Sequence sequence = crowded.Submit(request);
+            return await sequence.ReadBitsAsync();
+        }));
+        Assert.Equal(alone, crowd);
+        EngineStatus status = await crowded.StatusWhenAsync(status => status is { Running: 0, PagesInUse: 0 });
+        Assert.True(status.Preemptions > 0 && status.RestoredTokens > 0 && status.Disk!.Reads > 0, $"{status}");
+    }
+
+    [Fact]
+    public async Task An_idle_engine_finds_its_memory_in_order()
+    {
+        using var tier = new DiskTier();
+        using var model = new TinyModel();
+        using var engine = new Engine(model.Transformer, model.Options(), TimeProvider.System, tier.Log);
+        using Sequence cancelled = engine.Submit(Request(Prompt(300), maxTokens: 500));
+        string[] output = await RunAsync(engine, Request(Prompt(200), maxTokens: 70), 0);
+        cancelled.Dispose();
+        await engine.StatusWhenAsync(status => status.MemoryChecks > 0);
+        Assert.Equal(output, await RunAsync(engine, Request(Prompt(200), maxTokens: 70), 192));
+        await engine.StatusWhenAsync(status => status.MemoryChecks > 1);
+        Assert.Equal(0, engine.Status.MemoryFaults);
+        Assert.Empty(tier.Log.Warnings);
     }
 
     private static async Task<string[]> RunAsync(Engine engine, GenerationRequest request, int cachedTokens)
@@ -71,11 +168,13 @@ public sealed class PrefixCacheTests : IDisposable
         return tokens;
     }
 
-    private static int[] Prompt(int count) => [.. Enumerable.Range(0, count).Select(i => (i * 37 % 391) + 3)];
+    private static int[] Prompt(int count, int from = 0) => [.. Enumerable.Range(from, count).Select(i => (i * 37 % 391) + 3)];
 
-    private GenerationRequest Request(int[] prompt, int maxTokens) => _model.Golden(maxTokens) with
+    private static GenerationRequest Request(int[] prompt, int maxTokens) => new()
     {
         PromptIds = prompt,
+        MaxTokens = maxTokens,
+        StopTokenIds = Array.Empty<int>(),
         Sampling = new() { Temperature = 1, Seed = 5, FrequencyPenalty = 0.5f, TopLogprobs = 3 },
     };
 }

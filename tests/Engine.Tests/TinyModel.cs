@@ -18,17 +18,17 @@ internal sealed class TinyModel : IDisposable
     private readonly WorkerPool _workers = new(2);
     private string? _temporary;
 
-    public TinyModel(string golden = "tiny-f32")
-        : this(Path.Combine(Repository(), "tests", "goldens", golden), GoldenIds(golden, "input_ids"), GoldenIds(golden, "greedy_tokens"))
+    public TinyModel(string golden = "tiny-f32", KvOptions? kv = null)
+        : this(Path.Combine(Repository(), "tests", "goldens", golden), GoldenIds(golden, "input_ids"), GoldenIds(golden, "greedy_tokens"), kv)
     {
     }
 
-    private TinyModel(string directory, int[] promptIds, int[] greedyTokens)
+    private TinyModel(string directory, int[] promptIds, int[] greedyTokens, KvOptions? kv = null)
     {
         _checkpoint = Checkpoint.Open(directory);
         ModelConfig config = _checkpoint.Config;
         Dispatch = new FlakyDispatch(new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(_checkpoint, ExpertShard.AllOf(config))]), _workers));
-        Transformer = new Transformer(_checkpoint, Dispatch, _workers, MaxRows);
+        Transformer = new Transformer(_checkpoint, Dispatch, _workers, MaxRows, kv: kv);
         PromptIds = promptIds;
         GreedyTokens = greedyTokens;
     }

@@ -111,11 +111,18 @@ internal sealed unsafe partial class KvDisk : IDisposable
         return true;
     }
 
-    /// <summary>How long it would take until <paramref name="pageCount"/> more pages are read, as far as is known.</summary>
-    public double EstimateReadMs(int pageCount)
+    /// <summary>Whether <paramref name="pageCount"/> more pages should be read within <paramref name="limitMs"/>, as far as is known.</summary>
+    public bool IsReadWithin(double limitMs, int pageCount)
     {
         lock (_lock)
-            return (_pagesToRead + pageCount) * _readMs;
+        {
+            if ((_pagesToRead + pageCount) * _readMs <= limitMs)
+                return true;
+
+            // Without reading nothing is learned: a disk that was slow once gets another chance.
+            _readMs *= 0.9;
+            return false;
+        }
     }
 
     /// <summary>Has the pages of <paramref name="fetch"/> read; false, and nothing happens, when it is closing.</summary>
@@ -163,10 +170,18 @@ internal sealed unsafe partial class KvDisk : IDisposable
     /// <summary>Ends the thread after what it is at and what is queued to be written; no page of the pool is touched any more.</summary>
     public void Dispose()
     {
+        bool isFirst;
         lock (_lock)
+        {
+            isFirst = !_isClosing;
             _isClosing = true;
-        _work.Set();
+        }
+
+        if (isFirst)
+            _work.Set();
         _thread.Join();
+        if (!isFirst)
+            return;
         while (_idle.TryPop(out PageWrite? write))
             NativeMemory.Free(write.Page);
         _folder.Dispose();

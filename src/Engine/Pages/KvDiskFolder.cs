@@ -88,7 +88,10 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         }
 
         Forget(key);
-        Discard(path, state);
+        if (state == PageFileState.Missing)
+            LogMissing(_log, path);
+        else
+            Discard(path);
         return false;
     }
 
@@ -146,12 +149,21 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
             if (state == PageFileState.Good && file.FullName != PathOf(key))
                 state = PageFileState.Damaged;
             if (state == PageFileState.Good)
+            {
                 Add(key);
+            }
+            else if (state == PageFileState.Foreign)
+            {
+                foreign++;
+                Delete(file.FullName);
+            }
             else
-                Discard(file.FullName, state);
-            foreign += state == PageFileState.Foreign ? 1 : 0;
+            {
+                Discard(file.FullName);
+            }
         }
 
+        _discarded += foreign;
         if (foreign > 0)
             LogForeign(_log, foreign, Directory);
         MakeRoom(_maxFiles);
@@ -192,17 +204,10 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         }
     }
 
-    /// <summary>Deletes a file that is not what it should be; the warning about those of another model comes once for all.</summary>
-    private void Discard(string path, PageFileState state)
+    /// <summary>Deletes a file that is not what it should be.</summary>
+    private void Discard(string path)
     {
-        if (state == PageFileState.Missing)
-        {
-            LogMissing(_log, path);
-            return;
-        }
-
-        if (state == PageFileState.Damaged)
-            LogDamaged(_log, path);
+        LogDamaged(_log, path);
         lock (_lock)
             _discarded++;
         Delete(path);

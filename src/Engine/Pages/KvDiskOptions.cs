@@ -10,7 +10,8 @@ public sealed record KvDiskOptions
     public required long SizeBytes { get; init; }
 
     /// <summary>
-    /// Everything apart from layout and tokens that latents depend on: the weights, and how they are computed with. Pages of another identity are never served, they are deleted.
+    /// Everything apart from layout and tokens that latents depend on: the weights, and how they are computed with. Pages of another identity are never served, they are deleted. Set by
+    /// who knows the model, not by the operator.
     /// </summary>
-    public required string Identity { get; init; }
+    public string Identity { get; init; } = "";
 }

@@ -16,7 +16,7 @@ public sealed unsafe partial class KvMemory
         if ((_pool.FindFault() ?? _index.FindFault()) is { } fault)
             return fault;
         var expected = new int[PageCount];
-        foreach (KvPageTable table in holders)
+        foreach (KvPageTable table in holders.Concat(_fetching.Select(fetch => fetch.Pages)))
         {
             for (int i = 0; i < table.PageCount; i++)
                 expected[IndexOf(table, i)]++;
@@ -32,6 +32,24 @@ public sealed unsafe partial class KvMemory
         }
 
         return FindOrderFault();
+    }
+
+    /// <summary>
+    /// Checks while no sequence holds pages, and begins anew if something is wrong: what is cached is not to be trusted then. Null, or what was wrong.
+    /// </summary>
+    internal string? Repair()
+    {
+        string? fault = FindFault([]);
+
+        // Pages that are being read must stay where they are: the next check finds it again.
+        if (fault is not null && _fetching.Count == 0)
+        {
+            _pool.Reset();
+            _unused.Clear();
+            _index.Clear();
+        }
+
+        return fault;
     }
 
     private string? FindOrderFault()

@@ -18,6 +18,7 @@ public sealed unsafe partial class KvMemory
 
     // Of findable pages, where there is a second tier.
     private readonly PageKey[] _keys = [];
+    private readonly List<KvFetch> _fetching = [];
     private double _computeMs;
 
     /// <summary>What the second tier holds and did; null without one.</summary>
@@ -58,6 +59,7 @@ public sealed unsafe partial class KvMemory
             }
 
             Release(fetch.Pages);
+            _fetching.Remove(fetch);
             fetch.IsDone = true;
         }
     }
@@ -77,6 +79,9 @@ public sealed unsafe partial class KvMemory
 
         return true;
     }
+
+    /// <summary>Ends the disk's thread, after what is queued to be written. From any thread; what is evicted from now on is lost.</summary>
+    internal void CloseDisk() => _disk?.Dispose();
 
     /// <summary>Waits until the disk's queue takes more, from any thread, at most <paramref name="timeout"/>; false if it does not.</summary>
     internal bool WaitForDisk(TimeSpan timeout) => _disk?.WaitForRoom(timeout) ?? false;
@@ -98,7 +103,7 @@ public sealed unsafe partial class KvMemory
             keys.Add(key);
         }
 
-        if (keys.Count == 0 || (_computeMs > 0 && disk.EstimateReadMs(keys.Count) > keys.Count * PageTokens * _computeMs))
+        if (keys.Count == 0 || (_computeMs > 0 && !disk.IsReadWithin(keys.Count * PageTokens * _computeMs, keys.Count)))
             return null;
         var pages = new KvPageTable(found + keys.Count, PageTokens);
         for (int i = 0; i < found; i++)
@@ -111,7 +116,11 @@ public sealed unsafe partial class KvMemory
             pages.Add(Take());
         var fetch = new KvFetch(scope, tokens[..(pages.PageCount * PageTokens)].ToArray(), pages, found, [.. keys]);
         if (disk.Fetch(fetch))
+        {
+            _fetching.Add(fetch);
             return fetch;
+        }
+
         Release(pages);
         return null;
     }

@@ -45,6 +45,14 @@ internal sealed class PageList
         Count++;
     }
 
+    /// <summary>Empties the list.</summary>
+    public void Clear()
+    {
+        Array.Clear(_isIn);
+        Oldest = Newest = None;
+        Count = 0;
+    }
+
     /// <summary>Takes <paramref name="page"/>, which is in the list, out.</summary>
     public void Remove(int page)
     {

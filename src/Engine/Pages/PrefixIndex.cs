@@ -38,17 +38,15 @@ internal sealed class PrefixIndex
     {
         (_pageCount, _pageTokens) = (pageCount, pageTokens);
         _tokens = new int[checked(pageCount * pageTokens)];
-        _parent = Filled(pageCount);
-        _firstChild = Filled(2 * pageCount);
-        _nextSibling = Filled(pageCount);
-        _previousSibling = Filled(pageCount);
-        _buckets = Filled((int)Math.Min(1 << 30, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)pageCount)));
-        _nextInBucket = Filled(pageCount);
+        _parent = new int[pageCount];
+        _firstChild = new int[2 * pageCount];
+        _nextSibling = new int[pageCount];
+        _previousSibling = new int[pageCount];
+        _buckets = new int[(int)Math.Min(1 << 30, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)pageCount))];
+        _nextInBucket = new int[pageCount];
         _scopes = new string?[pageCount];
         _freeRoots = new int[pageCount];
-        for (int i = 0; i < pageCount; i++)
-            _freeRoots[i] = (2 * pageCount) - 1 - i;
-        _freeRootCount = pageCount;
+        Clear();
     }
 
     /// <summary>Pages in the tree.</summary>
@@ -155,6 +153,20 @@ internal sealed class PrefixIndex
             Drop(parent);
     }
 
+    /// <summary>Empties the tree.</summary>
+    public void Clear()
+    {
+        _parent.AsSpan().Fill(None);
+        _firstChild.AsSpan().Fill(None);
+        _buckets.AsSpan().Fill(None);
+        _roots.Clear();
+        Array.Clear(_scopes);
+        for (int i = 0; i < _pageCount; i++)
+            _freeRoots[i] = (2 * _pageCount) - 1 - i;
+        _freeRootCount = _pageCount;
+        Count = 0;
+    }
+
     /// <summary>Whether the tree hangs together: null, or what is wrong.</summary>
     public string? FindFault()
     {
@@ -179,13 +191,6 @@ internal sealed class PrefixIndex
         if (reached != Count || known != Count)
             return $"the prefix index counts {Count} pages, knows {known} and reaches {reached}";
         return _roots.Any(root => _firstChild[root.Value] == None || Scope(root.Value) != root.Key) ? "a scope of the prefix index has no pages" : null;
-    }
-
-    private static int[] Filled(int count)
-    {
-        var links = new int[count];
-        links.AsSpan().Fill(None);
-        return links;
     }
 
     private void Drop(int root)
