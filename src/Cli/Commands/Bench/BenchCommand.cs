@@ -14,5 +14,6 @@ internal static class BenchCommand
         ClusterBench.Create(),
         RebalanceBench.Create(),
         SpeculateBench.Create(),
+        ServeBench.Create(),
     };
 }
