@@ -27,6 +27,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
         _view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
         byte* start = null;
         _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
+        HugePages.Advise(start, (long)_view.SafeMemoryMappedViewHandle.ByteLength);
         var data = (nint)start + (nint)_view.PointerOffset + (nint)dataOffset;
         _tensors = new Dictionary<string, TensorView>(entries.Count, StringComparer.Ordinal);
         var unsupported = new Dictionary<string, string>(StringComparer.Ordinal);
