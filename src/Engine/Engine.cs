@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Conclave.Engine.Pages;
 using Conclave.Engine.Scheduling;
 using Conclave.Engine.Speculation;
@@ -85,6 +86,7 @@ public sealed partial class Engine : IDisposable
                 return new EngineStatus(
                     _scheduler.RunningCount, _scheduler.WaitingCount, _memory.HeldCount, _memory.PageCount, _stepCount, _promptTokens, _generatedTokens)
                 {
+                    KernelTime = Stopwatch.GetElapsedTime(0, _model.KernelTicks),
                     FailedSteps = _failedSteps,
                     DraftedTokens = _draftedTokens,
                     AcceptedTokens = _acceptedTokens,

@@ -26,6 +26,7 @@ internal sealed class EngineMetrics : IDisposable
         _failedSteps = _meter.CreateCounter<long>("conclave.engine.failed_steps", "{step}", "Steps that failed their sequences.");
         _stepDurationMs = _meter.CreateHistogram<double>("conclave.engine.step_duration", "ms", "Time of one step of the batch.");
         _queueWaitMs = _meter.CreateHistogram<double>("conclave.engine.queue_wait", "ms", "Time that a sequence waited for its first place in the batch.");
+        _meter.CreateObservableCounter("conclave.engine.kernel_time", () => status().KernelTime.TotalMilliseconds, "ms", "Of all steps' time what their thread spent inside kernels.");
         _meter.CreateObservableGauge("conclave.engine.running", () => status().Running, "{sequence}", "Sequences in the batch.");
         _meter.CreateObservableGauge("conclave.engine.waiting", () => status().Waiting, "{sequence}", "Sequences that wait for room.");
         _meter.CreateObservableGauge("conclave.engine.preempted", () => status().Preempted, "{sequence}", "Waiting sequences that ran before and gave way.");

@@ -12,6 +12,9 @@ namespace Conclave.Engine;
 /// <param name="GeneratedTokens">Tokens generated since the start.</param>
 public sealed record EngineStatus(int Running, int Waiting, int PagesInUse, int PagesTotal, long StepCount, long PromptTokens, long GeneratedTokens)
 {
+    /// <summary>Of all steps' time what their thread spent inside kernels; the rest went into what lies between them and into waiting for other threads and silos.</summary>
+    public TimeSpan KernelTime { get; init; }
+
     /// <summary>Sequences of other engines whose pages are here and wait for adoption.</summary>
     public int ParkedSequences { get; init; }
 

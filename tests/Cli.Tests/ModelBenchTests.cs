@@ -47,7 +47,39 @@ public sealed class ModelBenchTests
         }
     }
 
+    [Fact]
+    public async Task Bench_layer_measures_both_kinds_of_layers_and_estimates_the_whole()
+    {
+        string config = Path.Combine(Command.Golden("tiny-f32"), "config.json");
+        Outcome run = await Command.Run(["bench", "layer", "--config", config, "--batch", "1,3", "--prefill", "16", "--context", "8", "--silos", "1,4", "--threads", "2", "--runs", "1", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        Assert.Contains("random weights made", run.Error, StringComparison.Ordinal);
+        using JsonDocument document = JsonDocument.Parse(run.Out);
+        var layers = document.RootElement.GetProperty("layers").EnumerateArray().ToList();
+        Assert.Equal(["dense", "moe", "dense", "moe", "dense", "moe"], layers.Select(l => l.GetProperty("layer").GetString()));
+        Assert.Equal([1, 1, 3, 3, 16, 16], layers.Select(l => l.GetProperty("rows").GetInt32()));
+        Assert.All(layers, l => Assert.InRange(l.GetProperty("ms").GetDouble(), 1e-6, 1e6));
+        Assert.All(layers, l => Assert.InRange(l.GetProperty("weight_gb_per_second").GetDouble(), 1e-9, 1e5));
+        Assert.Equal(4, layers[1].GetProperty("experts").GetDouble());
+        var estimate = document.RootElement.GetProperty("estimate").EnumerateArray().ToList();
+        Assert.Equal([(1, 1), (1, 3), (4, 1), (4, 3)], estimate.Select(e => (e.GetProperty("silos").GetInt32(), e.GetProperty("batch").GetInt32())));
+        Assert.All(estimate, e => Assert.InRange(e.GetProperty("tokens_per_second").GetDouble(), 1e-6, 1e9));
+        // Each silo holds its share of the routed experts only.
+        Assert.True(estimate[2].GetProperty("weight_gb_per_silo").GetDouble() < estimate[0].GetProperty("weight_gb_per_silo").GetDouble());
+    }
+
+    /// <summary>One thread: with more of them the share also tells how long a busy machine lets one wait for another.</summary>
+    [Fact]
+    public async Task Most_of_a_step_of_the_demo_model_is_spent_in_kernels()
+    {
+        Outcome run = await Command.Run(["bench", "model", "--model", Path.Combine(Command.Root, "models", "demo"), "--prefill", "0", "--decode", "40", "--batch", "1", "--threads", "1", "--runs", "3", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument figures = JsonDocument.Parse(run.Out);
+        Assert.InRange(figures.RootElement.GetProperty("decode")[0].GetProperty("kernel_share").GetDouble(), 0.6, 1);
+    }
+
     [Theory]
+    [InlineData("layer", "--experts", "7")]
     [InlineData("model", "--batch", "1,x")]
     [InlineData("model", "--decode", "0")]
     [InlineData("model", "--prefill", "-1")]

@@ -37,6 +37,7 @@ public sealed class MetricsTests : IDisposable
 
         Assert.Equal(40, sums["conclave.engine.prompt_tokens"]);
         Assert.Equal(64, sums["conclave.engine.generated_tokens"]);
+        Assert.InRange(sums["conclave.engine.kernel_time"], 1e-3, sums["conclave.engine.step_duration"]);
         Assert.Equal(200, sums["conclave.engine.kv_pages"]);
         Assert.Equal(0, sums["conclave.engine.kv_pages_in_use"]);
         Assert.Equal(0, sums["conclave.engine.running"]);

@@ -52,6 +52,9 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
+    /// <summary>A checkpoint without files: <paramref name="tensors"/> are the caller's memory, and all that <paramref name="config"/> calls for.</summary>
+    internal static Checkpoint Of(ModelConfig config, IReadOnlyDictionary<string, TensorView> tensors) => new("memory", config, [], new CheckedTensors(tensors, 0));
+
     /// <summary>The tensor <paramref name="name"/>, which must have exactly <paramref name="shape"/>.</summary>
     /// <exception cref="CheckpointException">Missing, or of another shape.</exception>
     public TensorView Require(string name, params ReadOnlySpan<long> shape)

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Conclave.Model.Tests.Numerics;
 
 public sealed class WorkerPoolTests
@@ -28,6 +30,33 @@ public sealed class WorkerPoolTests
             workers.Run(ref loop, 1000, 1);
             Assert.All(loop.Done, done => Assert.Equal(1, done));
             await Task.Delay(5);
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Time_inside_loops_is_counted(int threads)
+    {
+        using var workers = new WorkerPool(threads);
+        var start = Stopwatch.GetTimestamp();
+        var loop = new BusyLoop { Ticks = Stopwatch.Frequency / 1000 };
+        workers.Run(ref loop, 2 * threads, 1);
+        var counted = workers.LoopTicks;
+        // What the others did is not the caller's time, and they may have been quick enough to leave it nothing.
+        Assert.InRange(counted, threads == 1 ? 2 * loop.Ticks : 0, Stopwatch.GetTimestamp() - start);
+        workers.Run(ref loop, 1, 1);
+        Assert.InRange(workers.LoopTicks, counted + loop.Ticks, Stopwatch.GetTimestamp() - start);
+    }
+
+    private struct BusyLoop : IParallelLoop
+    {
+        public long Ticks;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var stop = Stopwatch.GetTimestamp() + (Ticks * (end - start)); Stopwatch.GetTimestamp() < stop;)
+                Thread.SpinWait(1);
         }
     }
 

@@ -8,6 +8,7 @@ internal static class BenchCommand
     public static Command Create() => new("bench", "Measure parts of a cluster on this machine")
     {
         ModelBench.Create(),
+        LayerBench.Create(),
         MemoryBench.Create(),
         TransportBench.Create(),
         OverlapBench.Create(),

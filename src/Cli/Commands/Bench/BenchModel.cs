@@ -19,7 +19,7 @@ internal sealed class BenchModel : IDisposable
     public static async Task<BenchModel> Open(string? model, string config, CancellationToken cancellationToken)
     {
         if (model is not null) return new BenchModel(model, null);
-        string file = File.Exists(config) ? config : Find(config);
+        string file = ConfigFile(config);
         string directory = System.IO.Directory.CreateTempSubdirectory("conclave-bench-").FullName;
         var made = new BenchModel(Path.Combine(directory, "model"), directory);
         try
@@ -35,13 +35,10 @@ internal sealed class BenchModel : IDisposable
         }
     }
 
-    public void Dispose()
+    /// <summary>A config.json by its path, or by its name in the folder <c>bench</c>.</summary>
+    public static string ConfigFile(string name)
     {
-        if (_temporary is not null) System.IO.Directory.Delete(_temporary, recursive: true);
-    }
-
-    private static string Find(string name)
-    {
+        if (File.Exists(name)) return name;
         foreach (string? start in new[] { Environment.CurrentDirectory, AppContext.BaseDirectory })
         {
             for (string? folder = start; folder is not null; folder = Path.GetDirectoryName(folder))
@@ -52,5 +49,10 @@ internal sealed class BenchModel : IDisposable
         }
 
         throw new ArgumentException($"--config: '{name}' is neither a file nor a configuration of the folder bench");
+    }
+
+    public void Dispose()
+    {
+        if (_temporary is not null) System.IO.Directory.Delete(_temporary, recursive: true);
     }
 }
