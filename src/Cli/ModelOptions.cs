@@ -93,12 +93,15 @@ internal sealed class ModelOptions
 
     /// <summary>Type and size of KV pages.</summary>
     /// <exception cref="ArgumentException">No such type, or no such size.</exception>
-    public KvOptions Kv(ParseResult parsed)
+    public KvOptions Kv(ParseResult parsed) => Kv(parsed.GetValue(KvType)!, parsed.GetValue(PageTokens));
+
+    /// <summary>Type and size of KV pages.</summary>
+    /// <exception cref="ArgumentException">No such type, or no such size.</exception>
+    public static KvOptions Kv(string type, int pageTokens)
     {
-        int pageTokens = parsed.GetValue(PageTokens);
         if (pageTokens < KvLayout.BlockTokens || pageTokens > KvLayout.MaxPageTokens || pageTokens % KvLayout.BlockTokens != 0)
             throw new ArgumentException($"--page-tokens: {pageTokens} is out of range; it must be a multiple of {KvLayout.BlockTokens} up to {KvLayout.MaxPageTokens}");
-        return new KvOptions { Type = ReadKvType(parsed.GetValue(KvType)!), PageTokens = pageTokens };
+        return new KvOptions { Type = ReadKvType(type), PageTokens = pageTokens };
     }
 
     /// <summary>The KV type of this name.</summary>

@@ -5,6 +5,7 @@ namespace Conclave.Model.Attention;
 /// <summary>Intermediate values of attention, for the most rows of a pass; shared by all layers.</summary>
 internal sealed unsafe class AttentionBuffers
 {
+    private const long MostScores = 1 << 20;
     private readonly float* _slots;
     private readonly float* _tileStates;
     private readonly long _slotFloats;
@@ -22,6 +23,16 @@ internal sealed unsafe class AttentionBuffers
         IndexWeights = arena.Floats((long)maxRows * c.IndexHeadCount);
         IndexKeys = arena.Floats((long)maxRows * c.IndexHeadDim);
         Selection = arena.Ints((long)maxRows * c.IndexTopK);
+        if (c.IndexTopK > 0)
+        {
+            // Enough for one row at the end of the context; more rows share what a few megabytes hold.
+            var longest = (long)(c.MaxPositions + KvLayout.BlockTokens - 1) / KvLayout.BlockTokens * KvLayout.BlockTokens;
+            ScoreFloats = Math.Max(longest, Math.Min(maxRows * longest, MostScores));
+            IndexScores = arena.Floats(ScoreFloats);
+            ScoreStarts = (long*)arena.Bytes((long)maxRows * sizeof(long));
+            ScoreTiles = arena.Ints(2L * maxRows);
+        }
+
         TileStarts = arena.Ints(maxRows + 1);
         // Split tiles number fewer than four a thread, so that each has at least four slots.
         SlotCount = 16 * threads;
@@ -59,6 +70,18 @@ internal sealed unsafe class AttentionBuffers
 
     /// <summary>Chosen key positions <c>[rows, index_topk]</c> of rows that see more keys than are kept.</summary>
     public int* Selection { get; }
+
+    /// <summary>Floats of <see cref="IndexScores"/>.</summary>
+    public long ScoreFloats { get; }
+
+    /// <summary>The indexer's scores of the rows under way, one row behind the other.</summary>
+    public float* IndexScores { get; }
+
+    /// <summary>Where each row's scores begin.</summary>
+    public long* ScoreStarts { get; }
+
+    /// <summary>First row and number of rows of the tiles that are scored together.</summary>
+    public int* ScoreTiles { get; }
 
     /// <summary>First rows of the tiles that attention cuts a pass into, and behind them the number of rows.</summary>
     public int* TileStarts { get; }

@@ -11,6 +11,8 @@ namespace Conclave.Model.Attention;
 internal sealed unsafe class LightningIndexer
 {
     private const float LayerNormEpsilon = 1e-6f;
+    private const int BlocksPerItem = 16;
+    private const int RowsPerTile = 4;
     private readonly ModelConfig _config;
     private readonly KvLayout _layout;
     private readonly int _layer;
@@ -36,10 +38,8 @@ internal sealed unsafe class LightningIndexer
         _headWeights = Weight.Bind(checkpoint, prefix + "weights_proj.weight", c.IndexHeadCount, c.HiddenSize);
     }
 
-    /// <summary>Floats of scratch that each thread needs: a block of keys, and one score for every position.</summary>
-    public static long ScratchFloats(ModelConfig c) => c.IndexHeadCount == 0
-        ? 0
-        : ((long)c.IndexHeadDim * KvLayout.BlockTokens) + c.MaxPositions + KvLayout.BlockTokens;
+    /// <summary>Floats of scratch that each thread needs: a block of keys.</summary>
+    public static long ScratchFloats(ModelConfig c) => (long)c.IndexHeadDim * KvLayout.BlockTokens;
 
     /// <summary>Appends the rows' index keys to their pages and chooses the keys of rows that see more than are kept.</summary>
     /// <param name="pass">The pass; <c>pass.Normed</c> is the layer's input.</param>
@@ -54,8 +54,16 @@ internal sealed unsafe class LightningIndexer
         pass.Compute.Linear(_headWeights, x, new RowSet(buffers.IndexWeights, c.IndexHeadCount), pass.Rows);
         var store = new StoreLoop { Owner = this, Pass = pass, Buffers = buffers };
         pass.Compute.Run(ref store, pass.Rows, (long)c.IndexHeadCount * c.IndexHeadDim);
-        var select = new SelectLoop { Owner = this, Pass = pass, Buffers = buffers };
-        pass.Compute.Workers.Run(ref select, pass.Rows, 1);
+        var loop = new SelectLoop { Owner = this, Pass = pass, Buffers = buffers };
+        for (var row = 0; row < pass.Rows; row = loop.End)
+        {
+            loop.Take(row);
+            loop.IsScoring = true;
+            pass.Compute.Workers.Run(ref loop, loop.ScoreItems, 1);
+            loop.IsScoring = false;
+            pass.Compute.Workers.Run(ref loop, loop.End - loop.Start, 1);
+        }
+
         if (pass.Probe is not null)
             Report(pass, buffers);
     }
@@ -76,23 +84,21 @@ internal sealed unsafe class LightningIndexer
         kernels.Scale(buffers.IndexWeights + ((long)row * c.IndexHeadCount), _scale, c.IndexHeadCount);
     }
 
-    private void Select(Pass pass, AttentionBuffers buffers, int row, float* scratch)
+    /// <summary>Scores a run of key blocks for consecutive rows of one sequence.</summary>
+    private void Score(Pass pass, AttentionBuffers buffers, int firstRow, int rows, int firstBlock, float* scratch)
     {
         var c = _config;
-        var keyCount = pass.Positions[row] + 1;
-        if (keyCount <= c.IndexTopK)
-            return;
         var kernels = pass.Compute.Kernels.Attention;
-        var queries = buffers.IndexQueries + ((long)row * c.IndexHeadCount * c.IndexHeadDim);
-        var weights = buffers.IndexWeights + ((long)row * c.IndexHeadCount);
-        var scores = scratch + ((long)c.IndexHeadDim * KvLayout.BlockTokens);
-        for (var first = 0; first < keyCount; first += KvLayout.BlockTokens)
+        var end = Math.Min((firstBlock + BlocksPerItem) * KvLayout.BlockTokens, pass.Positions[firstRow + rows - 1] + 1);
+        for (var first = firstBlock * KvLayout.BlockTokens; first < end; first += KvLayout.BlockTokens)
         {
-            var scales = kernels.WidenIndexBlock(_layout, pass.Pages(row).IndexBlock(_layout, _layer, first), scratch, out var keys);
-            kernels.IndexScores(keys, scales, queries, weights, c.IndexHeadCount, c.IndexHeadDim, scores + first);
+            var scales = kernels.WidenIndexBlock(_layout, pass.Pages(firstRow).IndexBlock(_layout, _layer, first), scratch, out var keys);
+            for (var row = firstRow; row < firstRow + rows; row++)
+            {
+                if (first <= pass.Positions[row])
+                    kernels.IndexScores(keys, scales, buffers.IndexQueries + ((long)row * c.IndexHeadCount * c.IndexHeadDim), buffers.IndexWeights + ((long)row * c.IndexHeadCount), c.IndexHeadCount, c.IndexHeadDim, buffers.IndexScores + buffers.ScoreStarts[row] + first);
+            }
         }
-
-        TopK.Select(scores, keyCount, c.IndexTopK, buffers.Selection + ((long)row * c.IndexTopK));
     }
 
     private void Report(Pass pass, AttentionBuffers buffers)
@@ -118,16 +124,69 @@ internal sealed unsafe class LightningIndexer
         }
     }
 
+    /// <summary>As many rows at a time as there is memory for scores: first the scores, then each row's choice.</summary>
     private struct SelectLoop : IParallelLoop
     {
         public LightningIndexer Owner;
         public Pass Pass;
         public AttentionBuffers Buffers;
+        public bool IsScoring;
+        private int _tiles;
+        private int _itemsPerTile;
+
+        /// <summary>First row under way.</summary>
+        public int Start { get; private set; }
+
+        /// <summary>Behind the last row under way.</summary>
+        public int End { get; private set; }
+
+        /// <summary>Runs of key blocks, for each tile of rows.</summary>
+        public readonly int ScoreItems => _tiles * _itemsPerTile;
+
+        /// <summary>Takes rows from <paramref name="start"/> on; those of one sequence are scored up to <see cref="RowsPerTile"/> at a time.</summary>
+        public void Take(int start)
+        {
+            Start = End = start;
+            _tiles = _itemsPerTile = 0;
+            long used = 0;
+            for (; End < Pass.Rows; End++)
+            {
+                if (Pass.Positions[End] + 1 <= Owner._config.IndexTopK)
+                    continue;
+                var blocks = (Pass.Positions[End] / KvLayout.BlockTokens) + 1;
+                if (used + ((long)blocks * KvLayout.BlockTokens) > Buffers.ScoreFloats)
+                    break;
+                Buffers.ScoreStarts[End] = used;
+                used += (long)blocks * KvLayout.BlockTokens;
+                _itemsPerTile = Math.Max(_itemsPerTile, ((blocks - 1) / BlocksPerItem) + 1);
+                var first = _tiles == 0 ? -1 : Buffers.ScoreTiles[2 * (_tiles - 1)];
+                if (first >= 0 && End - first < RowsPerTile && Pass.Pages(first) == Pass.Pages(End))
+                {
+                    Buffers.ScoreTiles[(2 * (_tiles - 1)) + 1]++;
+                    continue;
+                }
+
+                Buffers.ScoreTiles[2 * _tiles] = End;
+                Buffers.ScoreTiles[(2 * _tiles++) + 1] = 1;
+            }
+        }
 
         public readonly void Run(int start, int end, int worker)
         {
-            for (var row = start; row < end; row++)
-                Owner.Select(Pass, Buffers, row, Pass.Compute.Scratch(worker));
+            for (var i = start; i < end; i++)
+            {
+                if (!IsScoring)
+                    Choose(Start + i);
+                else if (Buffers.ScoreTiles + (2 * (i / _itemsPerTile)) is var tile)
+                    Owner.Score(Pass, Buffers, tile[0], tile[1], i % _itemsPerTile * BlocksPerItem, Pass.Compute.Scratch(worker));
+            }
+        }
+
+        private readonly void Choose(int row)
+        {
+            var topK = Owner._config.IndexTopK;
+            if (Pass.Positions[row] + 1 > topK)
+                TopK.Select(Buffers.IndexScores + Buffers.ScoreStarts[row], Pass.Positions[row] + 1, topK, Buffers.Selection + ((long)row * topK));
         }
     }
 }

@@ -109,9 +109,16 @@ public sealed unsafe class ElementwiseTests
             var n = random.Next(2, 300);
             var k = random.Next(1, n);
             var values = Enumerable.Range(0, n).Select(_ => random.Next(-5, 5) * 0.25f).ToArray();
+            // Few different values, or many of all sizes, or many in a narrow range; and a NaN, which is the smallest.
             if (round % 4 == 0)
                 values[random.Next(n)] = -0.0f;
-            var expected = Enumerable.Range(0, n).OrderByDescending(i => values[i]).ThenBy(i => i).Take(k).Order();
+            else if (round % 4 == 1)
+                values = [.. values.Select(_ => BitConverter.Int32BitsToSingle(random.Next() ^ (random.Next() << 31))).Select(value => float.IsFinite(value) ? value : 1)];
+            else if (round % 4 == 2)
+                values = [.. values.Select(_ => 1 + (random.NextSingle() * 1e-4f))];
+            if (round % 8 == 1)
+                values[random.Next(n)] = float.NaN;
+            var expected = Enumerable.Range(0, n).OrderByDescending(i => float.IsNaN(values[i]) ? float.NegativeInfinity : values[i]).ThenBy(i => i).Take(k).Order();
             var chosen = new int[k];
             fixed (float* v = values)
             fixed (int* c = chosen)

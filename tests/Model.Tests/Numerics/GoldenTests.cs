@@ -1,4 +1,5 @@
 using Conclave.Model.Attention;
+using Conclave.Model.Tests.Checkpoints;
 
 namespace Conclave.Model.Tests.Numerics;
 
@@ -62,6 +63,39 @@ public sealed class GoldenTests
         GoldenCase.Close(golden.Floats("rope.cos"), cosines, 2e-6, 2e-7);
         GoldenCase.Close(golden.Floats("rope.sin"), sines, 2e-6, 2e-7);
         Assert.Equal(golden.SoftmaxScale, RopeTable.SoftmaxScale(config), 1e-7);
+    }
+
+    /// <summary>The formulas of DeepSeek's program in float64, at positions that no golden case reaches.</summary>
+    [Fact]
+    public unsafe void YaRN_holds_to_the_end_of_the_longest_context()
+    {
+        const int Dimensions = 64;
+        var config = ModelConfig.LoadFile(Repository.PathTo("bench", "deepseek-v3.config.json"));
+        Assert.Equal(163840, config.MaxPositions);
+        double Correction(double rotations) => Dimensions * Math.Log(4096 / (rotations * 2 * Math.PI)) / (2 * Math.Log(10000));
+        double low = Math.Floor(Correction(32)), high = Math.Ceiling(Correction(1));
+        float[] cosines = new float[Dimensions / 2], sines = new float[Dimensions / 2];
+        var table = new RopeTable(config);
+        foreach (var position in new[] { 0, 4095, 4096, 65535, 131071, 163839 })
+        {
+            fixed (float* c = cosines, s = sines)
+                table.Fill(position, c, s);
+            for (var i = 0; i < Dimensions / 2; i++)
+            {
+                var ramp = Math.Clamp((i - low) / (high - low), 0, 1);
+                var frequency = Math.Pow(10000, -2.0 * i / Dimensions);
+                frequency = (frequency / 40 * ramp) + (frequency * (1 - ramp));
+                Assert.Equal(frequency, table.Frequencies[i], frequency * 4e-7);
+
+                // The angle itself is float32, as it is there: at these positions its rounding shows more than anything else.
+                var angle = (double)(position * table.Frequencies[i]);
+                Assert.Equal(Math.Cos(angle), cosines[i], 1e-7);
+                Assert.Equal(Math.Sin(angle), sines[i], 1e-7);
+            }
+        }
+
+        var mscale = (0.1 * Math.Log(40)) + 1;
+        Assert.Equal(mscale * mscale / Math.Sqrt(192), RopeTable.SoftmaxScale(config), 1e-7);
     }
 
     [Theory]

@@ -10,6 +10,7 @@ internal static class BenchCommand
         ModelBench.Create(),
         LayerBench.Create(),
         MemoryBench.Create(),
+        ContextBench.Create(),
         TransportBench.Create(),
         OverlapBench.Create(),
         ClusterBench.Create(),

@@ -1,0 +1,118 @@
+using System.CommandLine;
+using System.Text.Json;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Spectre.Console;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>What one context length costs.</summary>
+/// <param name="Length">Tokens of the context.</param>
+/// <param name="PrefillTokensPerSecond">Of a chunk that ends there, not of the whole prompt.</param>
+/// <param name="PrefillAttentionMsPerToken">Attention's part of that chunk, a token.</param>
+/// <param name="DecodeTokensPerSecond">One sequence.</param>
+/// <param name="DecodeMs">A step.</param>
+/// <param name="DecodeAttentionMs">Attention's part of a step: norm, projections, indexer, attention over the pages, all layers.</param>
+/// <param name="DecodeAttentionRatio">The same against the first length.</param>
+/// <param name="KvBytesPerToken">Bytes of the pages that the context takes, divided by its tokens; the last page may be partly empty.</param>
+internal sealed record ContextFigures(
+    int Length, double PrefillTokensPerSecond, double PrefillAttentionMsPerToken, double DecodeTokensPerSecond, double DecodeMs, double DecodeAttentionMs, double DecodeAttentionRatio, double KvBytesPerToken);
+
+/// <summary>What <c>bench context</c> prints.</summary>
+internal sealed record ContextReport(
+    string Model, int Threads, string KvType, int PageTokens, int Chunk, long KvBytesPerTokenByFormula, IReadOnlyList<ContextFigures> Contexts, double MemoryGbPerSecond, double FmaGflops, int Runs, string Kernels);
+
+/// <summary><c>conclave bench context</c>: prefill and decoding behind contexts of different lengths, attention's part, and memory a token.</summary>
+internal static class ContextBench
+{
+    private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory (default: random weights of --config)", HelpName = "DIR" };
+    private static readonly Option<string> Config = new("--config") { Description = "config.json, or a name of the folder bench", DefaultValueFactory = _ => "bench-v3-1b" };
+    private static readonly Option<string> Lengths = new("--lengths") { Description = "Context lengths, tokens", DefaultValueFactory = _ => "1024,4096,16384,65536", HelpName = "N,N,..." };
+    private static readonly Option<int> Chunk = new("--chunk") { Description = "Tokens of the prefill chunk that ends at each length", DefaultValueFactory = _ => 256 };
+    private static readonly Option<int> Decode = new("--decode") { Description = "Steps at each length", DefaultValueFactory = _ => 8 };
+    private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
+    private static readonly Option<string> KvType = new("--kv-dtype") { Description = "What KV pages hold: f32, bf16 or fp8", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+    private static readonly Option<int> PageTokens = new("--page-tokens") { Description = "Tokens of a KV page, a multiple of 64", DefaultValueFactory = _ => KvLayout.BlockTokens };
+    private static readonly Option<int> Runs = new("--runs") { Description = "Measurements of each length, in turns; medians are shown", DefaultValueFactory = _ => 3 };
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
+
+    public static Command Create()
+    {
+        var command = new Command("context", "Prefill and decoding behind long contexts: speed, attention's part, memory a token") { Model, Config, Lengths, Chunk, Decode, Threads, KvType, PageTokens, Runs, Json };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        foreach (Option<int> option in new[] { Chunk, Decode, Threads, Runs })
+        {
+            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
+        }
+
+        KvOptions kv = ModelOptions.Kv(parsed.GetValue(KvType)!, parsed.GetValue(PageTokens));
+        int[] lengths = ReadLengths(parsed.GetValue(Lengths)!);
+        using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
+        using var checkpoint = Checkpoint.Open(model.Directory);
+        using var workers = new WorkerPool(parsed.GetValue(Threads));
+        using var speed = new MachineSpeed(workers, 256L << 20);
+        using var subject = new ContextRun(checkpoint, workers, kv, lengths.Max(), parsed.GetValue(Chunk), parsed.GetValue(Decode));
+        await subject.WarmUp(lengths[0], cancellationToken);
+        var samples = lengths.Select(_ => new List<ContextSample>()).ToArray();
+        for (int run = 0; run < parsed.GetValue(Runs); run++)
+        {
+            speed.Measure();
+            for (int i = 0; i < lengths.Length; i++)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                samples[i].Add(subject.Measure(lengths[i]));
+            }
+        }
+
+        double first = MachineSpeed.Median(samples[0].Select(sample => sample.DecodeAttentionMs));
+        var report = new ContextReport(
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(parsed.GetValue(Model) ?? parsed.GetValue(Config)!))), parsed.GetValue(Threads), kv.Type.ToString(), kv.PageTokens, parsed.GetValue(Chunk), Formula(checkpoint.Config, kv.Type),
+            [.. lengths.Select((length, i) => Figures(length, samples[i], Math.Min(length, parsed.GetValue(Chunk)), first, subject.SizeBytesPerToken(length)))],
+            speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels);
+        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(report, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        else Show(report);
+        return CommandLine.Done;
+    }
+
+    /// <summary>Bytes a token must take: per layer a latent and a rotated key, and an indexer key where there is an indexer.</summary>
+    private static long Formula(ModelConfig c, KvType type)
+    {
+        long latent = c.KvLoraRank, rope = c.QkRopeHeadDim, index = c.IndexHeadDim, layers = c.LayerCount + c.NextTokenPredictLayers;
+        return layers * type switch
+        {
+            Conclave.Model.KvType.F32 => 4 * (latent + rope + index),
+            Conclave.Model.KvType.BF16 => 2 * (latent + rope + index),
+            _ => ((latent + 3) / 4 * 4) + (4 * ((latent + 127) / 128)) + (2 * rope) + (index > 0 ? index + 4 : 0),
+        };
+    }
+
+    private static ContextFigures Figures(int length, List<ContextSample> samples, int rows, double firstAttentionMs, double sizeBytesPerToken)
+    {
+        double decodeMs = MachineSpeed.Median(samples.Select(sample => sample.DecodeMs)), attentionMs = MachineSpeed.Median(samples.Select(sample => sample.DecodeAttentionMs));
+        return new ContextFigures(
+            length, rows / MachineSpeed.Median(samples.Select(sample => sample.PrefillMs)) * 1e3, MachineSpeed.Median(samples.Select(sample => sample.PrefillAttentionMs)) / rows,
+            1e3 / decodeMs, decodeMs, attentionMs, attentionMs / firstAttentionMs, sizeBytesPerToken);
+    }
+
+    private static int[] ReadLengths(string text)
+    {
+        int[] lengths = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => int.TryParse(part, out int length) ? length : 0)];
+        return Array.TrueForAll(lengths, length => length >= 1) ? lengths : throw new ArgumentException($"--lengths: '{text}' is no list of numbers from 1 on such as 1024,4096");
+    }
+
+    private static void Show(ContextReport r)
+    {
+        AnsiConsole.WriteLine($"{r.Model}, {r.Threads} threads, {r.Kernels}; KV {r.KvType}, pages of {r.PageTokens}, {r.KvBytesPerTokenByFormula} bytes a token by formula; memory {r.MemoryGbPerSecond:F1} GB/s, FMA loop {r.FmaGflops:F0} GFLOP/s; medians of {r.Runs}");
+        var table = new Table().AddColumns("context", "prefill", "attention", "decode", "step", "attention", "of first", "KV bytes");
+        foreach (TableColumn column in table.Columns) column.RightAligned();
+        foreach (ContextFigures c in r.Contexts)
+            table.AddRow($"{c.Length}", $"{c.PrefillTokensPerSecond:F0}/s", $"{c.PrefillAttentionMsPerToken:F3} ms", $"{c.DecodeTokensPerSecond:F1}/s", $"{c.DecodeMs:F2} ms", $"{c.DecodeAttentionMs:F2} ms", $"{c.DecodeAttentionRatio:F2}", $"{c.KvBytesPerToken:F0}");
+        AnsiConsole.Write(table);
+        AnsiConsole.WriteLine($"Prefill: a chunk of {r.Chunk} tokens that ends at the length. Attention: its part a token, projections included. KV bytes: pages held, a token.");
+    }
+}

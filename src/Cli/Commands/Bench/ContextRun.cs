@@ -1,0 +1,103 @@
+using System.Diagnostics;
+using Conclave.Model;
+using Conclave.Model.Checkpoints;
+using Conclave.Model.Experts;
+
+namespace Conclave.Cli.Commands.Bench;
+
+/// <summary>One measurement of one context length, milliseconds.</summary>
+/// <param name="PrefillMs">A chunk whose last token stands at the end of the context.</param>
+/// <param name="PrefillAttentionMs">Attention's part of it.</param>
+/// <param name="DecodeMs">Median step that decodes one token behind the context.</param>
+/// <param name="DecodeAttentionMs">Attention's part of it: norm, projections, indexer, attention over the pages.</param>
+internal sealed record ContextSample(double PrefillMs, double PrefillAttentionMs, double DecodeMs, double DecodeAttentionMs);
+
+/// <summary>One sequence behind contexts of different lengths. The pages are filled with random latents: as much work as those of a text, without computing it.</summary>
+internal sealed class ContextRun : IDisposable
+{
+    private readonly Arena _memory = new();
+    private readonly LocalExpertDispatch _experts;
+    private readonly Transformer _model;
+    private readonly StepBatch _batch;
+    private readonly StepTimeline _timeline;
+    private readonly KvPageTable _pages;
+    private readonly int[] _text;
+    private readonly int _steps;
+
+    public ContextRun(Checkpoint checkpoint, WorkerPool workers, KvOptions kv, int longest, int chunk, int steps)
+    {
+        ModelConfig config = checkpoint.Config;
+        if (longest + 1 > config.MaxPositions) throw new ArgumentException($"--lengths: {longest} tokens and one to decode exceed the model's context of {config.MaxPositions}");
+        _steps = steps;
+        _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
+        _model = new Transformer(checkpoint, _experts, workers, chunk, kv: kv);
+        _batch = new StepBatch(config, chunk, 1);
+        _model.Timeline = _timeline = new StepTimeline(TimeProvider.System);
+        _pages = NewSequence(longest + 1);
+        var random = new Random(7);
+        _text = [.. Enumerable.Range(0, chunk).Select(_ => random.Next(config.VocabularySize))];
+        KvFiller.Fill(_model.KvLayout, _pages, longest, seed: 1);
+    }
+
+    /// <summary>Shape of the pages.</summary>
+    public KvLayout Layout => _model.KvLayout;
+
+    /// <summary>Which kernels run.</summary>
+    public string Kernels => _model.KernelTier.ToString();
+
+    /// <summary>Bytes of the pages that a context takes, divided by its tokens.</summary>
+    public double SizeBytesPerToken(int length) => (double)Layout.PagesFor(length) * Layout.PageSizeBytes / length;
+
+    /// <summary>Runs everything often enough for the just-in-time compiler to have done its best.</summary>
+    public async Task WarmUp(int length, CancellationToken cancellationToken)
+    {
+        for (int round = 0; round < 3; round++)
+        {
+            Step(Math.Max(0, length - _text.Length), Math.Min(length, _text.Length));
+            for (int step = 0; step < 10; step++) Step(length, 1);
+            // Methods are compiled again in the background once they have been called often.
+            await Task.Delay(150, cancellationToken);
+        }
+    }
+
+    /// <summary>Measures once; the context stays as it was but for its last chunk.</summary>
+    public ContextSample Measure(int length)
+    {
+        int rows = Math.Min(length, _text.Length);
+        (double prefillMs, double prefillAttentionMs) = Step(length - rows, rows);
+        Step(length, 1);
+        var steps = Enumerable.Range(0, _steps).Select(_ => Step(length, 1)).ToList();
+        return new ContextSample(prefillMs, prefillAttentionMs, MachineSpeed.Median(steps.Select(step => step.Ms)), MachineSpeed.Median(steps.Select(step => step.AttentionMs)));
+    }
+
+    public void Dispose()
+    {
+        _model.Dispose();
+        _experts.Dispose();
+        _batch.Dispose();
+        _memory.Dispose();
+    }
+
+    private (double Ms, double AttentionMs) Step(int position, int rows)
+    {
+        _pages.Length = position;
+        _batch.Clear();
+        _batch.Add(_pages, _text.AsSpan(0, rows), LogitRows.Last);
+        _timeline.Clear();
+        long start = Stopwatch.GetTimestamp();
+        _model.Forward(_batch);
+        double ms = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+        long attention = 0;
+        foreach (StepSpan span in _timeline.Spans)
+            attention += span.Activity == StepActivity.Attention ? span.End - span.Start : 0;
+        return (ms, TimeProvider.System.GetElapsedTime(0, attention).TotalMilliseconds);
+    }
+
+    private unsafe KvPageTable NewSequence(int tokens)
+    {
+        int count = Layout.PagesFor(tokens);
+        var pages = new KvPageTable(count, Layout.PageTokens);
+        for (int i = 0; i < count; i++) pages.Add((nint)_memory.Bytes(Layout.PageSizeBytes));
+        return pages;
+    }
+}
