@@ -30,6 +30,7 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
     private long _arrivals;
     private int _plannedRows;
     private bool _isBudgetBinding;
+    private bool _isDecodeOnly;
 
     /// <summary>Sequences that wait for room.</summary>
     public int WaitingCount => _waiting.Count;
@@ -82,6 +83,7 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
         int rowsLeft = (decoding > 0 ? _budget.Rows : options.MaxStepRows) - decoding;
         int draftsLeft = decoding < _running.Count ? rowsLeft * 3 / 4 : rowsLeft;
         int segmentCount = 0;
+        _isDecodeOnly = decoding > 0 && decoding == _running.Count;
 
         // Decode rows first: a token per running stream and step, however long the prompts that come in; drafts as far as that leaves room.
         foreach (Sequence sequence in _running)
@@ -120,6 +122,8 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
     {
         if (_isBudgetBinding)
             _budget.Record(_plannedRows, tookMs);
+        else if (_isDecodeOnly)
+            _budget.RecordDecode(tookMs);
     }
 
     /// <summary>

@@ -49,13 +49,14 @@ public sealed class DisconnectTests(RandomServer fixture)
         Task blocker = Task.CompletedTask;
         if (stage == Stage.Queued)
         {
-            blocker = AskAsync(Way.GrpcGenerate, "blocks", LongTokens, blockerGone.Token);
+            // Its pages and those of the one that is to wait for them are more than there are.
+            blocker = AskAsync(Way.GrpcGenerate, $"{way} ".PadRight(15_000, 'b'), 1000, blockerGone.Token);
             await _server.WaitForAsync(s => s.Running == 1, "the first sequence runs");
         }
 
         EngineStatus before = _server.Status;
-        string prompt = stage == Stage.Prefill ? new string('p', 12_000) : "short";
-        Task client = AskAsync(way, prompt, stage == Stage.Prefill ? 2000 : LongTokens, gone.Token);
+        string prompt = stage switch { Stage.Prefill => $"{way} ".PadRight(12_000, 'p'), Stage.Queued => $"{way} ".PadRight(13_000, 'q'), _ => "short" };
+        Task client = AskAsync(way, prompt, stage == Stage.Decode ? LongTokens : 1000, gone.Token);
         await _server.WaitForAsync(s => Reached(stage, before, s), $"{stage}");
         await gone.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => client);

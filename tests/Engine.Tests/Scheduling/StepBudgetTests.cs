@@ -29,6 +29,19 @@ public sealed class StepBudgetTests
     }
 
     [Fact]
+    public void Where_decoding_alone_takes_longer_prompts_take_as_much_again()
+    {
+        var budget = new StepBudget(0, leastRows: 48, mostRows: 256, targetMs: 250);
+        for (int i = 0; i < 100; i++)
+        {
+            budget.RecordDecode(900);
+            budget.Record(budget.Rows, 900 + (5 * budget.Rows));
+        }
+
+        Assert.InRange(budget.Rows, 160, 192);
+    }
+
+    [Fact]
     public void A_fixed_budget_stays()
     {
         var budget = new StepBudget(100, leastRows: 48, mostRows: 256, targetMs: 250);

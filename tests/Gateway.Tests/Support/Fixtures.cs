@@ -17,7 +17,7 @@ public sealed class RandomServer : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _model = TestModels.Synthesize(ContextLength);
-        // Latents of 24 floats and 2 layers: about 27,000 tokens, so that two long sequences do not fit at once.
+        // Latents of 24 floats and 2 layers: about 27,000 tokens, so that two long prompts do not fit at once.
         var engine = new EngineOptions { MaxBatch = 32, MaxStepRows = 64, KvMemorySizeBytes = 27_000L * 24 * 2 * sizeof(float) };
         Server = await TestServer.StartAsync(_model, engine, keepAliveMs: 30);
     }

@@ -59,6 +59,8 @@ internal sealed class GrpcProbeCall(HttpResponseMessage response) : IDisposable
 
     public string? Detail => Find("grpc-message") is { } text ? Uri.UnescapeDataString(text) : null;
 
+    public string? PushbackMs => Find("grpc-retry-pushback-ms");
+
     /// <summary>All messages to the end.</summary>
     public async Task<List<T>> ReadAllAsync<T>(MessageParser<T> parser) where T : IMessage<T>
     {

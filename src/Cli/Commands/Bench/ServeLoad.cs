@@ -49,7 +49,8 @@ internal sealed class ServeLoad(Uri gateway, Tokenizer tokenizer, int promptToke
     /// <summary>Sends requests at <paramref name="rate"/> a second for <paramref name="duration"/> and waits until all have ended.</summary>
     public async Task<ServeFigures> Run(double rate, TimeSpan duration, CancellationToken cancellationToken)
     {
-        var random = new Random(HashCode.Combine(seed, rate));
+        // The same in every process, unlike HashCode.Combine.
+        var random = new Random(unchecked((seed * 397) ^ rate.GetHashCode()));
         List<Task<Exchange?>> requests = [];
         int rejected = 0, failed = 0;
         long began = Stopwatch.GetTimestamp();
