@@ -124,9 +124,11 @@ internal sealed unsafe class MlpBlocks(Compute compute, int maxBlocks) : IDispos
         var scratch = compute.Scratch(worker);
         var width = block.Weights.Width;
         float* gate = _gate + block.Place, up = _up + block.Place;
-        for (; first < last; first += OutputsPerItem)
+        // Many rows are worth passing over more weights at a time; of few, what gate and up gave is still at hand for the product of both.
+        var step = block.RowCount > 16 ? 4 * OutputsPerItem : OutputsPerItem;
+        for (; first < last; first += step)
         {
-            var stop = Math.Min(first + OutputsPerItem, last);
+            var stop = Math.Min(first + step, last);
             kernels.Linear(block.Weights.Gate, first, stop, block.X, new RowSet(gate, width), block.RowCount, scratch);
             kernels.Linear(block.Weights.Up, first, stop, block.X, new RowSet(up, width), block.RowCount, scratch);
             for (long row = 0; row < block.RowCount; row++)

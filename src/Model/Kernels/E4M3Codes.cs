@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -14,32 +15,6 @@ internal static unsafe class E4M3Codes
     public const int Group = 64;
 
     private static readonly ushort[] Bf16 = [.. Enumerable.Range(0, 256).Select(code => (ushort)(BitConverter.SingleToUInt32Bits(Fp8.Decode((byte)code)) >> 16))];
-
-    /// <summary>Upper bytes of the codes below 128.</summary>
-    private static ReadOnlySpan<byte> Upper =>
-    [
-        0x00, 0x3B, 0x3B, 0x3B, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C, 0x3C,
-        0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D, 0x3D,
-        0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E,
-        0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F,
-        0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40,
-        0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41,
-        0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42, 0x42,
-        0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x43, 0x7F,
-    ];
-
-    /// <summary>Lower bytes of the codes below 128.</summary>
-    private static ReadOnlySpan<byte> Lower =>
-    [
-        0x00, 0x00, 0x80, 0xC0, 0x00, 0x20, 0x40, 0x60, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0,
-        0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xC0,
-    ];
 
     /// <summary>One code after the other: the reference.</summary>
     public static void Scalar(byte* source, int count, ushort* destination)
@@ -58,17 +33,18 @@ internal static unsafe class E4M3Codes
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Wide(byte* source, int count, ushort* destination)
     {
-        var i = 0;
+        var tables = Tables.Load();
+        nint i = 0;
         for (; i + Group <= count; i += Group, destination += Group)
         {
-            var (lower, upper) = Unpack(Vector512.Load(source + i));
+            var (lower, upper) = Unpack(Vector512.Load(source + i), tables);
             lower.Store(destination);
             upper.Store(destination + (Group / 2));
         }
 
         if (i < count)
         {
-            var (lower, upper) = Unpack(LoadPartial(source + i, count - i));
+            var (lower, upper) = Unpack(LoadPartial(source + i, (int)(count - i)), tables);
             lower.Store(destination);
             upper.Store(destination + (Group / 2));
         }
@@ -81,13 +57,13 @@ internal static unsafe class E4M3Codes
 
     /// <summary>64 codes as two times 32 bfloat16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static (Vector512<ushort> Lower, Vector512<ushort> Upper) Unpack(Vector512<byte> codes)
+    public static (Vector512<ushort> Lower, Vector512<ushort> Upper) Unpack(Vector512<byte> codes, in Tables tables)
     {
         Vector512<byte> high, low;
         if (Avx512Vbmi.IsSupported)
         {
-            high = Avx512Vbmi.PermuteVar64x8x2(Vector512.Create(Upper), codes, Vector512.Create(Upper[Group..]));
-            low = Avx512Vbmi.PermuteVar64x8x2(Vector512.Create(Lower), codes, Vector512.Create(Lower[Group..]));
+            high = Avx512Vbmi.PermuteVar64x8x2(tables.First, codes, tables.Second);
+            low = Avx512Vbmi.PermuteVar64x8x2(tables.Third, codes, tables.Fourth);
         }
         else
         {
@@ -95,13 +71,52 @@ internal static unsafe class E4M3Codes
             var next = codes + Vector512<byte>.One;
             var special = Vector512.LessThanOrEqual(next & Vector512.Create((byte)0x7F), Vector512.Create((byte)8));
             var place = next & Vector512.Create((byte)0x0F);
-            high = Avx512BW.Shuffle(Vector512.Create(Vector128.Create((byte)60, 61, 62, 63, 64, 65, 66, 67, 60, 61, 62, 63, 64, 65, 66, 67)), (codes.AsUInt16() >> 4).AsByte() & Vector512.Create((byte)0x0F));
+            high = Avx512BW.Shuffle(tables.First, (codes.AsUInt16() >> 4).AsByte() & Vector512.Create((byte)0x0F));
             low = (codes.AsUInt16() << 4).AsByte() & Vector512.Create((byte)0xF0);
-            high = Vector512.ConditionalSelect(special, Avx512BW.Shuffle(Vector512.Create(Vector128.Create((byte)0x7F, 0x00, 0x3B, 0x3B, 0x3B, 0x3C, 0x3C, 0x3C, 0x3C, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00)), place), high);
-            low = Vector512.ConditionalSelect(special, Avx512BW.Shuffle(Vector512.Create(Vector128.Create((byte)0xC0, 0x00, 0x00, 0x80, 0xC0, 0x00, 0x20, 0x40, 0x60, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00)), place), low);
+            high = Vector512.ConditionalSelect(special, Avx512BW.Shuffle(tables.Second, place), high);
+            low = Vector512.ConditionalSelect(special, Avx512BW.Shuffle(tables.Third, place), low);
         }
 
         high |= codes & Vector512.Create((byte)0x80);
         return (Avx512BW.UnpackLow(low, high).AsUInt16(), Avx512BW.UnpackHigh(low, high).AsUInt16());
+    }
+
+    /// <summary>
+    /// Bytes of bfloat16 by code, in registers. With VBMI: upper bytes of codes 0 to 63 and 64 to 127, then lower bytes. Otherwise, for each 128-bit lane: upper bytes of normal codes by
+    /// the code's upper half, and upper and lower bytes by code + 1 of NaN (0) and of the codes 0 to 7.
+    /// </summary>
+    internal readonly struct Tables
+    {
+        private static readonly byte* Memory = Make();
+
+        /// <summary>The tables.</summary>
+        public readonly Vector512<byte> First, Second, Third, Fourth;
+
+        private Tables(byte* memory)
+        {
+            First = Vector512.Load(memory);
+            Second = Vector512.Load(memory + Group);
+            Third = Vector512.Load(memory + (2 * Group));
+            Fourth = Vector512.Load(memory + (3 * Group));
+        }
+
+        /// <summary>The tables of this processor.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Tables Load() => new(Memory);
+
+        private static byte* Make()
+        {
+            var memory = (byte*)NativeMemory.AlignedAlloc(4 * Group, Group);
+            for (var i = 0; i < Group; i++)
+            {
+                var special = Bf16[i % 16 == 0 ? 0x7F : (i % 16) - 1];
+                memory[i] = (byte)(Avx512Vbmi.IsSupported ? Bf16[i] >> 8 : 60 + (i % 8));
+                memory[Group + i] = (byte)((Avx512Vbmi.IsSupported ? Bf16[Group + i] : special) >> 8);
+                memory[(2 * Group) + i] = (byte)(Avx512Vbmi.IsSupported ? Bf16[i] : special);
+                memory[(3 * Group) + i] = (byte)Bf16[Group + i];
+            }
+
+            return memory;
+        }
     }
 }

@@ -69,8 +69,12 @@ public unsafe interface ILanes<TVector>
     /// <summary>Sum of the lanes in the fixed order that <see cref="Lanes.Sum"/> spells out.</summary>
     static abstract float Sum(TVector value);
 
-    /// <summary>The sums of four vectors, each in the order of <see cref="Sum"/>.</summary>
+    /// <summary>The sums of four vectors, each in the order of <see cref="Sum(TVector)"/>.</summary>
     static abstract Vector128<float> Sum(TVector a, TVector b, TVector c, TVector d);
+
+    /// <summary>The sums of sixteen vectors, each in the order of <see cref="Sum(TVector)"/>: lane 4 r + o is that of the vector named r, o.</summary>
+    static abstract TVector Sum(
+        TVector a00, TVector a01, TVector a02, TVector a03, TVector a10, TVector a11, TVector a12, TVector a13, TVector a20, TVector a21, TVector a22, TVector a23, TVector a30, TVector a31, TVector a32, TVector a33);
 
     /// <summary>The largest lane, NaN if one is.</summary>
     static abstract float MaxLane(TVector value);
@@ -94,6 +98,19 @@ public static unsafe class Lanes
         }
 
         return lanes[0];
+    }
+
+    /// <summary>Sixteen sums, four at a time.</summary>
+    public static TVector Join<TLanes, TVector>(Vector128<float> first, Vector128<float> second, Vector128<float> third, Vector128<float> fourth)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        var sums = stackalloc float[Count];
+        first.Store(sums);
+        second.Store(sums + 4);
+        third.Store(sums + 8);
+        fourth.Store(sums + 12);
+        return TLanes.Load(sums);
     }
 
     /// <summary>The first <paramref name="count"/> (1 to 15) elements of <typeparamref name="TFormat"/>, the other lanes 0; reads nothing behind them.</summary>

@@ -13,22 +13,25 @@ public static unsafe class Linear
     /// <summary>Outputs are worth handing out to threads in multiples of this.</summary>
     public const int PanelRows = 16;
 
-    /// <summary>Elements of the inner dimension at a time: six input rows and four weight rows of so many stay in the first-level cache.</summary>
-    private const int Depth = 512;
+    /// <summary>Input elements at a time: a tile's rows of so many, and its weights, stay in the first-level cache.</summary>
+    private const int TileInputs = LinearTiles.MaxRows * 1024;
 
-    /// <summary>Bytes of weights that all rows pass over before the next ones are read: part of the second-level cache.</summary>
-    private const int BlockSizeBytes = 1 << 18;
+    /// <summary>
+    /// With so many rows the processor waits for memory: all are arranged before, four outputs at a time are computed for all of them, and meanwhile the
+    /// next weights are asked for.
+    /// </summary>
+    private const int FewRows = 4 * LinearTiles.MaxRows;
 
-    /// <summary>The most outputs of such a block.</summary>
+    /// <summary>With more rows the weights of so many outputs, of so many bytes, stay in the second-level cache while the rows pass.</summary>
     private const int BlockOutputs = 128;
-
+    private const int BlockSizeBytes = 1 << 18;
     private const int PartialFloats = BlockOutputs * LinearTiles.MaxRows * Lanes.Count;
 
     /// <summary>Floats of scratch memory that <see cref="Run"/> needs for weights of <paramref name="columns"/> columns.</summary>
     public static long PanelFloats(int columns)
     {
-        long padded = (columns + (2 * LinearTiles.Group) - 1) / (2 * LinearTiles.Group) * (2 * LinearTiles.Group);
-        return PartialFloats + (LinearTiles.MaxRows * padded) + Math.Max(BlockSizeBytes / sizeof(float), LinearTiles.Outputs * padded);
+        long padded = Padded(columns, 2 * LinearTiles.Group);
+        return PartialFloats + (FewRows * padded) + Math.Max(BlockSizeBytes / sizeof(float), LinearTiles.Outputs * padded);
     }
 
     /// <summary>Computes outputs <paramref name="start"/> to <paramref name="end"/> of <paramref name="rowCount"/> rows; output o of a row goes to <c>y[o]</c>.</summary>
@@ -48,7 +51,22 @@ public static unsafe class Linear
             case DType.F32: Run<TLanes, TVector, F32Format>(w, start, end, x, y, rowCount, scratch); break;
             case DType.BF16: Run<TLanes, TVector, Bf16Format>(w, start, end, x, y, rowCount, scratch); break;
             case DType.F16: Run<TLanes, TVector, F16Format>(w, start, end, x, y, rowCount, scratch); break;
-            default: Run<TLanes, TVector, E4M3Format>(w, start, end, x, y, rowCount, scratch); break;
+            default:
+                if (rowCount == 1 && E4M3Row.IsSupported && typeof(TLanes) == typeof(Vector512Lanes))
+                    OneE4M3Row(w, start, end, x.Row(0), y.Row(0), scratch);
+                else
+                    Run<TLanes, TVector, E4M3Format>(w, start, end, x, y, rowCount, scratch);
+                break;
+        }
+    }
+
+    private static void OneE4M3Row(in Weight w, int start, int end, float* x, float* y, float* scratch)
+    {
+        for (int o = start, stop; o < end; o = stop)
+        {
+            stop = (int)Math.Min(end, (long)o + w.RowsOfSameScales(o));
+            E4M3Format.Arrange(x, w.RowScales(o), w.Columns, scratch, LinearTiles.Group);
+            E4M3Row.Run(w, o, stop, scratch, y + o);
         }
     }
 
@@ -57,56 +75,84 @@ public static unsafe class Linear
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        int columns = w.Columns, padded = (columns + TFormat.Multiple - 1) / TFormat.Multiple * TFormat.Multiple;
-        float* partial = scratch, inputs = partial + PartialFloats, panel = inputs + (LinearTiles.MaxRows * (long)padded);
-        var run = new TileRun { X = inputs, StrideBytes = padded * TFormat.TileSizeBytes };
-        var perBlock = Math.Clamp(BlockSizeBytes / (int)run.StrideBytes / LinearTiles.Outputs * LinearTiles.Outputs, LinearTiles.Outputs, BlockOutputs);
-        for (int first = start, count; first < end; first += count)
+        var padded = Padded(w.Columns, TFormat.Multiple);
+        var inputs = scratch + PartialFloats;
+        var panel = (byte*)(inputs + (FewRows * (long)padded));
+        var run = new TileRun { Partial = scratch, StrideBytes = padded * TFormat.TileSizeBytes };
+        var blocks = (rowCount + LinearTiles.MaxRows - 1) / LinearTiles.MaxRows;
+        var few = rowCount <= FewRows;
+        var perBlock = few ? LinearTiles.Outputs : BlockOutputs;
+        if (few && !InPlace<TFormat>(w, padded))
+            perBlock = 2 * LinearTiles.Outputs;
+        else if (blocks == 1)
+            perBlock = BlockOutputs;
+        if (perBlock * run.StrideBytes > BlockSizeBytes)
+            perBlock = LinearTiles.Outputs * (int)Math.Max(BlockSizeBytes / LinearTiles.Outputs / run.StrideBytes, 1);
+        // How far ahead of their use weights are asked for: at once those of one more tile, or of the next block.
+        var ahead = blocks == 1 && InPlace<TFormat>(w, padded) ? LinearTiles.Outputs : perBlock;
+        float* scales = null;
+        for (int o = start, count; o < end; o += count)
         {
-            count = Math.Min(Math.Min(perBlock, end - first), w.RowsOfSameScales(first));
-            var weights = w.Row(first);
-            if (columns != padded || TFormat.SizeBytes != TFormat.TileSizeBytes)
-            {
-                weights = (byte*)panel;
-                for (var o = 0; o < count; o++)
-                    TFormat.Unpack<TLanes, TVector>(w.Row(first + o), columns, weights + (o * run.StrideBytes));
-            }
-
+            count = Math.Min(Math.Min(perBlock, end - o), w.RowsOfSameScales(o));
+            run.Outputs = count;
+            run.W = Stored<TLanes, TVector, TFormat>(w, o, count, padded, panel);
+            run.Next = w.Row(Math.Min(o + ahead, w.Rows));
+            run.NextEnd = w.Row(Math.Min(o + count + ahead, w.Rows));
+            run.NextLines = ((LinearTiles.Outputs * LinearTiles.Group * TFormat.SizeBytes / 64) + blocks - 1) / blocks;
+            var arranged = few && o > start && w.RowScales(o) == scales;
+            scales = w.RowScales(o);
             for (var row = 0; row < rowCount; row += run.Rows)
             {
-                run.Rows = Math.Min(rowCount - row, LinearTiles.MaxRows);
+                run.Rows = LinearTiles.RowsOfNext(rowCount - row);
                 run.TileRows = LinearTiles.TileRows(run.Rows);
-                if (first == start || rowCount > LinearTiles.MaxRows || TFormat.Scaled)
-                {
-                    for (var r = 0; r < run.TileRows; r++)
-                        TFormat.Arrange(x.Row(row + Math.Min(r, run.Rows - 1)), w.RowScales(first), columns, inputs + (r * LinearTiles.Group), run.TileRows * LinearTiles.Group);
-                }
-
+                run.X = few ? inputs + ((long)row * padded) : inputs;
+                for (var r = 0; r < run.TileRows && !arranged; r++)
+                    TFormat.Arrange(x.Row(row + Math.Min(r, run.Rows - 1)), scales, w.Columns, run.X + (r * LinearTiles.Group), run.TileRows * LinearTiles.Group);
                 for (var r = 0; r < run.Rows; r++)
-                    run.Y[r] = (nint)(y.Row(row + r) + first);
-                Block<TLanes, TVector, TFormat>(ref run, weights, count, padded, partial);
+                    run.Y[r] = (nint)(y.Row(row + r) + o);
+                Parts<TLanes, TVector, TFormat>(ref run, padded);
             }
         }
     }
 
-    private static void Block<TLanes, TVector, TFormat>(ref TileRun run, byte* weights, int count, int padded, float* partial)
+    /// <summary>Weights as tiles take them: in place, or copied to <paramref name="panel"/>.</summary>
+    private static byte* Stored<TLanes, TVector, TFormat>(in Weight w, int start, int count, int padded, byte* panel)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        var inputs = run.X;
-        for (var i = 0; i < padded; i += Depth)
+        if (InPlace<TFormat>(w, padded))
+            return w.Row(start);
+        for (var o = 0; o < count; o++)
+            TFormat.Unpack<TLanes, TVector>(w.Row(start + o), w.Columns, panel + ((long)o * padded * TFormat.TileSizeBytes));
+        return panel;
+    }
+
+    private static bool InPlace<TFormat>(in Weight w, int padded)
+        where TFormat : struct, IWeightFormat =>
+        w.Columns == padded && TFormat.SizeBytes == TFormat.TileSizeBytes;
+
+    /// <summary>One block of rows: the inner dimension in parts.</summary>
+    private static void Parts<TLanes, TVector, TFormat>(ref TileRun run, int padded)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+        where TFormat : struct, IWeightFormat
+    {
+        var weights = run.W;
+        var most = TileInputs / run.TileRows / LinearTiles.Group * LinearTiles.Group;
+        for (var i = 0; i < padded; i += most)
         {
-            var depth = Math.Min(Depth, padded - i);
+            var depth = Math.Min(most, padded - i);
             run.Groups = depth / LinearTiles.Group;
             run.First = i == 0;
             run.Last = i + depth == padded;
-            for (var o = 0; o < count; o += LinearTiles.Outputs)
-                LinearTiles.Run<TLanes, TVector, TFormat>(run, weights + (o * run.StrideBytes), o, Math.Min(LinearTiles.Outputs, count - o), partial + (o * LinearTiles.MaxRows * Lanes.Count));
+            LinearTiles.Run<TLanes, TVector, TFormat>(ref run);
             run.X += depth * run.TileRows;
-            weights += depth * TFormat.TileSizeBytes;
+            run.W += depth * TFormat.TileSizeBytes;
         }
 
-        run.X = inputs;
+        run.W = weights;
     }
+
+    private static int Padded(int columns, int multiple) => (columns + multiple - 1) / multiple * multiple;
 }

@@ -25,11 +25,32 @@ internal unsafe struct TileRun
     /// <summary>Bytes from one weight row to the next.</summary>
     public nint StrideBytes;
 
+    /// <summary>Weights of the first output.</summary>
+    public byte* W;
+
+    /// <summary>Outputs.</summary>
+    public int Outputs;
+
+    /// <summary>Partial sums between two parts of the inner dimension: <see cref="LinearTiles.MaxRows"/> times <see cref="LinearTiles.Outputs"/> vectors for each tile.</summary>
+    public float* Partial;
+
     /// <summary>Whether the partial sums begin at zero; otherwise they are read.</summary>
     public bool First;
 
     /// <summary>Whether the outputs are complete; otherwise the partial sums are written.</summary>
     public bool Last;
+
+    /// <summary>Stored weights that will be needed next and are not asked for yet.</summary>
+    public byte* Next;
+
+    /// <summary>Where they end.</summary>
+    public byte* NextEnd;
+
+    /// <summary>Cache lines of them to ask for with every group of elements.</summary>
+    public int NextLines;
+
+    /// <summary>Weights of output <paramref name="o"/>, or of the last one.</summary>
+    public readonly byte* Weights(int o) => W + (Math.Min(o, Outputs - 1) * StrideBytes);
 }
 
 /// <summary>
@@ -46,198 +67,231 @@ internal static unsafe class LinearTiles
     /// <summary>Rows of the largest tile.</summary>
     public const int MaxRows = 6;
 
+    /// <summary>Rows of the next block, if so many are <paramref name="left"/>.</summary>
+    public static int RowsOfNext(int left) => left switch { <= MaxRows => left, <= 8 => 4, _ => MaxRows };
+
     /// <summary>Rows of the smallest tile that takes <paramref name="rows"/> rows.</summary>
     public static int TileRows(int rows) => rows switch { <= 2 => rows, <= 4 => 4, _ => MaxRows };
 
-    /// <summary>Computes outputs <paramref name="o"/> to <paramref name="o"/> + <paramref name="count"/> (1 to 4).</summary>
-    /// <param name="run">The block of rows.</param>
-    /// <param name="w">The first output's weights.</param>
-    /// <param name="o">The first output.</param>
-    /// <param name="count">Outputs.</param>
-    /// <param name="partial">Partial sums of the tile, if the inner dimension is cut.</param>
-    [SkipLocalsInit]
-    public static void Run<TLanes, TVector, TFormat>(in TileRun run, byte* w, int o, int count, float* partial)
+    /// <summary>Computes all outputs of a block of rows, or their partial sums.</summary>
+    public static void Run<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        var weights = stackalloc byte*[Outputs];
-        for (var i = 0; i < Outputs; i++)
-            weights[i] = w + (Math.Min(i, count - 1) * run.StrideBytes);
-        var sums = stackalloc float[MaxRows * Outputs];
         switch (run.TileRows)
         {
-            case 1: Tile1<TLanes, TVector, TFormat>(run, weights, partial, sums); break;
-            case 2: Tile2<TLanes, TVector, TFormat>(run, weights, partial, sums); break;
-            case 4: Tile4<TLanes, TVector, TFormat>(run, weights, partial, sums); break;
-            default: Tile6<TLanes, TVector, TFormat>(run, weights, partial, sums); break;
+            case 1: Tiles1<TLanes, TVector, TFormat>(ref run); break;
+            case 2: Tiles2<TLanes, TVector, TFormat>(ref run); break;
+            case 4: Tiles4<TLanes, TVector, TFormat>(ref run); break;
+            default: Tiles6<TLanes, TVector, TFormat>(ref run); break;
         }
+    }
 
-        if (!run.Last)
-            return;
-        for (var r = 0; r < run.Rows; r++)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tiles1<TLanes, TVector, TFormat>(ref TileRun run)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+        where TFormat : struct, IWeightFormat
+    {
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        byte* next = run.Next, nextEnd = run.NextEnd;
+        nint lines = run.NextLines;
+        var partial = run.Partial;
+        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
         {
-            var y = (float*)run.Y[r] + o;
-            if (count == Outputs)
+            TVector a0 = default, a1 = default, a2 = default, a3 = default;
+            if (!run.First)
+                Read<TLanes, TVector>(partial, ref a0, ref a1, ref a2, ref a3);
+            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            var x = run.X;
+            for (nint i = 0; i < end; i += step, x += Group)
             {
-                Vector128.Load(sums + (r * Outputs)).Store(y);
-                continue;
+                next = Prefetch(next, nextEnd, lines);
+                MultiplyAdd<TLanes, TVector>(x, TFormat.First<TLanes, TVector>(w0 + i), TFormat.First<TLanes, TVector>(w1 + i), TFormat.First<TLanes, TVector>(w2 + i), TFormat.First<TLanes, TVector>(w3 + i), ref a0, ref a1, ref a2, ref a3);
+                MultiplyAdd<TLanes, TVector>(x + Lanes.Count, TFormat.Second<TLanes, TVector>(w0 + i), TFormat.Second<TLanes, TVector>(w1 + i), TFormat.Second<TLanes, TVector>(w2 + i), TFormat.Second<TLanes, TVector>(w3 + i), ref a0, ref a1, ref a2, ref a3);
             }
 
-            for (var i = 0; i < count; i++)
-                y[i] = sums[(r * Outputs) + i];
+            Finish<TLanes, TVector>(run, 0, o, partial, a0, a1, a2, a3);
         }
+
+        run.Next = next;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile1<TLanes, TVector, TFormat>(in TileRun run, byte** w, float* partial, float* sums)
+    private static void Tiles2<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        TVector a0 = default, a1 = default, a2 = default, a3 = default;
-        if (!run.First)
-            Read<TLanes, TVector>(partial, ref a0, ref a1, ref a2, ref a3);
-        byte* w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], next = w0 + (Outputs * run.StrideBytes);
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
-        var x = run.X;
-        for (nint i = 0; i < end; i += step, x += Group)
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        byte* next = run.Next, nextEnd = run.NextEnd;
+        nint lines = run.NextLines;
+        var partial = run.Partial;
+        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
         {
-            Prefetch(next, i, step);
-            MultiplyAdd<TLanes, TVector>(x, TFormat.First<TLanes, TVector>(w0 + i), TFormat.First<TLanes, TVector>(w1 + i), TFormat.First<TLanes, TVector>(w2 + i), TFormat.First<TLanes, TVector>(w3 + i), ref a0, ref a1, ref a2, ref a3);
-            MultiplyAdd<TLanes, TVector>(x + Lanes.Count, TFormat.Second<TLanes, TVector>(w0 + i), TFormat.Second<TLanes, TVector>(w1 + i), TFormat.Second<TLanes, TVector>(w2 + i), TFormat.Second<TLanes, TVector>(w3 + i), ref a0, ref a1, ref a2, ref a3);
+            TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
+            if (!run.First)
+            {
+                Read<TLanes, TVector>(partial, ref a00, ref a01, ref a02, ref a03);
+                Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
+            }
+
+            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            var x = run.X;
+            for (nint i = 0; i < end; i += step, x += 2 * Group)
+            {
+                next = Prefetch(next, nextEnd, lines);
+                TVector v0 = TFormat.First<TLanes, TVector>(w0 + i), v1 = TFormat.First<TLanes, TVector>(w1 + i), v2 = TFormat.First<TLanes, TVector>(w2 + i), v3 = TFormat.First<TLanes, TVector>(w3 + i);
+                MultiplyAdd<TLanes, TVector>(x, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
+                MultiplyAdd<TLanes, TVector>(x + Group, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
+                v0 = TFormat.Second<TLanes, TVector>(w0 + i);
+                v1 = TFormat.Second<TLanes, TVector>(w1 + i);
+                v2 = TFormat.Second<TLanes, TVector>(w2 + i);
+                v3 = TFormat.Second<TLanes, TVector>(w3 + i);
+                MultiplyAdd<TLanes, TVector>(x + Lanes.Count, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
+                MultiplyAdd<TLanes, TVector>(x + Group + Lanes.Count, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
+            }
+
+            Finish<TLanes, TVector>(run, 0, o, partial, a00, a01, a02, a03);
+            Finish<TLanes, TVector>(run, 1, o, partial, a10, a11, a12, a13);
         }
 
-        Finish<TLanes, TVector>(run.Last, 0, partial, sums, a0, a1, a2, a3);
+        run.Next = next;
     }
 
+    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2<TLanes, TVector, TFormat>(in TileRun run, byte** w, float* partial, float* sums)
+    private static void Tiles4<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
-        if (!run.First)
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        byte* next = run.Next, nextEnd = run.NextEnd;
+        nint lines = run.NextLines;
+        var partial = run.Partial;
+        var sums = stackalloc float[Lanes.Count];
+        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
         {
-            Read<TLanes, TVector>(partial, ref a00, ref a01, ref a02, ref a03);
-            Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
+            TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
+            TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
+            if (!run.First)
+            {
+                Read<TLanes, TVector>(partial, ref a00, ref a01, ref a02, ref a03);
+                Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
+                Read<TLanes, TVector>(partial + (8 * Lanes.Count), ref a20, ref a21, ref a22, ref a23);
+                Read<TLanes, TVector>(partial + (12 * Lanes.Count), ref a30, ref a31, ref a32, ref a33);
+            }
+
+            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            var x = run.X;
+            for (nint i = 0; i < end; i += step, x += 4 * Group)
+            {
+                next = Prefetch(next, nextEnd, lines);
+                TVector v0 = TFormat.First<TLanes, TVector>(w0 + i), v1 = TFormat.First<TLanes, TVector>(w1 + i), v2 = TFormat.First<TLanes, TVector>(w2 + i), v3 = TFormat.First<TLanes, TVector>(w3 + i);
+                MultiplyAdd<TLanes, TVector>(x, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
+                MultiplyAdd<TLanes, TVector>(x + Group, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
+                MultiplyAdd<TLanes, TVector>(x + (2 * Group), v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
+                MultiplyAdd<TLanes, TVector>(x + (3 * Group), v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
+                v0 = TFormat.Second<TLanes, TVector>(w0 + i);
+                v1 = TFormat.Second<TLanes, TVector>(w1 + i);
+                v2 = TFormat.Second<TLanes, TVector>(w2 + i);
+                v3 = TFormat.Second<TLanes, TVector>(w3 + i);
+                MultiplyAdd<TLanes, TVector>(x + Lanes.Count, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
+                MultiplyAdd<TLanes, TVector>(x + Group + Lanes.Count, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
+                MultiplyAdd<TLanes, TVector>(x + (2 * Group) + Lanes.Count, v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
+                MultiplyAdd<TLanes, TVector>(x + (3 * Group) + Lanes.Count, v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
+            }
+
+            if (run.Last)
+            {
+                TLanes.Store(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), sums);
+                for (var row = 0; row < Math.Min(run.Rows, 4); row++)
+                    Store(Vector128.Load(sums + (row * Outputs)), (float*)run.Y[row] + o, run.Outputs - o);
+            }
+            else
+            {
+                Write<TLanes, TVector>(partial + (0 * Lanes.Count), a00, a01, a02, a03);
+                Write<TLanes, TVector>(partial + (4 * Lanes.Count), a10, a11, a12, a13);
+                Write<TLanes, TVector>(partial + (8 * Lanes.Count), a20, a21, a22, a23);
+                Write<TLanes, TVector>(partial + (12 * Lanes.Count), a30, a31, a32, a33);
+            }
         }
 
-        byte* w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], next = w0 + (Outputs * run.StrideBytes);
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
-        var x = run.X;
-        for (nint i = 0; i < end; i += step, x += 2 * Group)
-        {
-            Prefetch(next, i, step);
-            TVector v0 = TFormat.First<TLanes, TVector>(w0 + i), v1 = TFormat.First<TLanes, TVector>(w1 + i), v2 = TFormat.First<TLanes, TVector>(w2 + i), v3 = TFormat.First<TLanes, TVector>(w3 + i);
-            MultiplyAdd<TLanes, TVector>(x, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
-            MultiplyAdd<TLanes, TVector>(x + Group, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
-            v0 = TFormat.Second<TLanes, TVector>(w0 + i);
-            v1 = TFormat.Second<TLanes, TVector>(w1 + i);
-            v2 = TFormat.Second<TLanes, TVector>(w2 + i);
-            v3 = TFormat.Second<TLanes, TVector>(w3 + i);
-            MultiplyAdd<TLanes, TVector>(x + Lanes.Count, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
-            MultiplyAdd<TLanes, TVector>(x + Group + Lanes.Count, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
-        }
-
-        Finish<TLanes, TVector>(run.Last, 0, partial, sums, a00, a01, a02, a03);
-        Finish<TLanes, TVector>(run.Last, 1, partial, sums, a10, a11, a12, a13);
+        run.Next = next;
     }
 
+    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile4<TLanes, TVector, TFormat>(in TileRun run, byte** w, float* partial, float* sums)
+    private static void Tiles6<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
-        TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
-        if (!run.First)
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        byte* next = run.Next, nextEnd = run.NextEnd;
+        nint lines = run.NextLines;
+        var partial = run.Partial;
+        var sums = stackalloc float[Lanes.Count];
+        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
         {
-            Read<TLanes, TVector>(partial, ref a00, ref a01, ref a02, ref a03);
-            Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
-            Read<TLanes, TVector>(partial + (8 * Lanes.Count), ref a20, ref a21, ref a22, ref a23);
-            Read<TLanes, TVector>(partial + (12 * Lanes.Count), ref a30, ref a31, ref a32, ref a33);
+            TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
+            TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
+            TVector a40 = default, a41 = default, a42 = default, a43 = default, a50 = default, a51 = default, a52 = default, a53 = default;
+            if (!run.First)
+            {
+                Read<TLanes, TVector>(partial, ref a00, ref a01, ref a02, ref a03);
+                Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
+                Read<TLanes, TVector>(partial + (8 * Lanes.Count), ref a20, ref a21, ref a22, ref a23);
+                Read<TLanes, TVector>(partial + (12 * Lanes.Count), ref a30, ref a31, ref a32, ref a33);
+                Read<TLanes, TVector>(partial + (16 * Lanes.Count), ref a40, ref a41, ref a42, ref a43);
+                Read<TLanes, TVector>(partial + (20 * Lanes.Count), ref a50, ref a51, ref a52, ref a53);
+            }
+
+            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            var x = run.X;
+            for (nint i = 0; i < end; i += step, x += 6 * Group)
+            {
+                next = Prefetch(next, nextEnd, lines);
+                TVector v0 = TFormat.First<TLanes, TVector>(w0 + i), v1 = TFormat.First<TLanes, TVector>(w1 + i), v2 = TFormat.First<TLanes, TVector>(w2 + i), v3 = TFormat.First<TLanes, TVector>(w3 + i);
+                MultiplyAdd<TLanes, TVector>(x, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
+                MultiplyAdd<TLanes, TVector>(x + Group, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
+                MultiplyAdd<TLanes, TVector>(x + (2 * Group), v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
+                MultiplyAdd<TLanes, TVector>(x + (3 * Group), v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
+                MultiplyAdd<TLanes, TVector>(x + (4 * Group), v0, v1, v2, v3, ref a40, ref a41, ref a42, ref a43);
+                MultiplyAdd<TLanes, TVector>(x + (5 * Group), v0, v1, v2, v3, ref a50, ref a51, ref a52, ref a53);
+                v0 = TFormat.Second<TLanes, TVector>(w0 + i);
+                v1 = TFormat.Second<TLanes, TVector>(w1 + i);
+                v2 = TFormat.Second<TLanes, TVector>(w2 + i);
+                v3 = TFormat.Second<TLanes, TVector>(w3 + i);
+                MultiplyAdd<TLanes, TVector>(x + Lanes.Count, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
+                MultiplyAdd<TLanes, TVector>(x + Group + Lanes.Count, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
+                MultiplyAdd<TLanes, TVector>(x + (2 * Group) + Lanes.Count, v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
+                MultiplyAdd<TLanes, TVector>(x + (3 * Group) + Lanes.Count, v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
+                MultiplyAdd<TLanes, TVector>(x + (4 * Group) + Lanes.Count, v0, v1, v2, v3, ref a40, ref a41, ref a42, ref a43);
+                MultiplyAdd<TLanes, TVector>(x + (5 * Group) + Lanes.Count, v0, v1, v2, v3, ref a50, ref a51, ref a52, ref a53);
+            }
+
+            if (run.Last)
+            {
+                TLanes.Store(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), sums);
+                for (var row = 0; row < Math.Min(run.Rows, 4); row++)
+                    Store(Vector128.Load(sums + (row * Outputs)), (float*)run.Y[row] + o, run.Outputs - o);
+            }
+            else
+            {
+                Write<TLanes, TVector>(partial + (0 * Lanes.Count), a00, a01, a02, a03);
+                Write<TLanes, TVector>(partial + (4 * Lanes.Count), a10, a11, a12, a13);
+                Write<TLanes, TVector>(partial + (8 * Lanes.Count), a20, a21, a22, a23);
+                Write<TLanes, TVector>(partial + (12 * Lanes.Count), a30, a31, a32, a33);
+            }
+
+            Finish<TLanes, TVector>(run, 4, o, partial, a40, a41, a42, a43);
+            Finish<TLanes, TVector>(run, 5, o, partial, a50, a51, a52, a53);
         }
 
-        byte* w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], next = w0 + (Outputs * run.StrideBytes);
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
-        var x = run.X;
-        for (nint i = 0; i < end; i += step, x += 4 * Group)
-        {
-            Prefetch(next, i, step);
-            TVector v0 = TFormat.First<TLanes, TVector>(w0 + i), v1 = TFormat.First<TLanes, TVector>(w1 + i), v2 = TFormat.First<TLanes, TVector>(w2 + i), v3 = TFormat.First<TLanes, TVector>(w3 + i);
-            MultiplyAdd<TLanes, TVector>(x, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
-            MultiplyAdd<TLanes, TVector>(x + Group, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
-            MultiplyAdd<TLanes, TVector>(x + (2 * Group), v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
-            MultiplyAdd<TLanes, TVector>(x + (3 * Group), v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
-            v0 = TFormat.Second<TLanes, TVector>(w0 + i);
-            v1 = TFormat.Second<TLanes, TVector>(w1 + i);
-            v2 = TFormat.Second<TLanes, TVector>(w2 + i);
-            v3 = TFormat.Second<TLanes, TVector>(w3 + i);
-            MultiplyAdd<TLanes, TVector>(x + Lanes.Count, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
-            MultiplyAdd<TLanes, TVector>(x + Group + Lanes.Count, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
-            MultiplyAdd<TLanes, TVector>(x + (2 * Group) + Lanes.Count, v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
-            MultiplyAdd<TLanes, TVector>(x + (3 * Group) + Lanes.Count, v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
-        }
-
-        Finish<TLanes, TVector>(run.Last, 0, partial, sums, a00, a01, a02, a03);
-        Finish<TLanes, TVector>(run.Last, 1, partial, sums, a10, a11, a12, a13);
-        Finish<TLanes, TVector>(run.Last, 2, partial, sums, a20, a21, a22, a23);
-        Finish<TLanes, TVector>(run.Last, 3, partial, sums, a30, a31, a32, a33);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile6<TLanes, TVector, TFormat>(in TileRun run, byte** w, float* partial, float* sums)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : unmanaged
-        where TFormat : struct, IWeightFormat
-    {
-        TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
-        TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
-        TVector a40 = default, a41 = default, a42 = default, a43 = default, a50 = default, a51 = default, a52 = default, a53 = default;
-        if (!run.First)
-        {
-            Read<TLanes, TVector>(partial, ref a00, ref a01, ref a02, ref a03);
-            Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
-            Read<TLanes, TVector>(partial + (8 * Lanes.Count), ref a20, ref a21, ref a22, ref a23);
-            Read<TLanes, TVector>(partial + (12 * Lanes.Count), ref a30, ref a31, ref a32, ref a33);
-            Read<TLanes, TVector>(partial + (16 * Lanes.Count), ref a40, ref a41, ref a42, ref a43);
-            Read<TLanes, TVector>(partial + (20 * Lanes.Count), ref a50, ref a51, ref a52, ref a53);
-        }
-
-        byte* w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], next = w0 + (Outputs * run.StrideBytes);
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
-        var x = run.X;
-        for (nint i = 0; i < end; i += step, x += 6 * Group)
-        {
-            Prefetch(next, i, step);
-            TVector v0 = TFormat.First<TLanes, TVector>(w0 + i), v1 = TFormat.First<TLanes, TVector>(w1 + i), v2 = TFormat.First<TLanes, TVector>(w2 + i), v3 = TFormat.First<TLanes, TVector>(w3 + i);
-            MultiplyAdd<TLanes, TVector>(x, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
-            MultiplyAdd<TLanes, TVector>(x + Group, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
-            MultiplyAdd<TLanes, TVector>(x + (2 * Group), v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
-            MultiplyAdd<TLanes, TVector>(x + (3 * Group), v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
-            MultiplyAdd<TLanes, TVector>(x + (4 * Group), v0, v1, v2, v3, ref a40, ref a41, ref a42, ref a43);
-            MultiplyAdd<TLanes, TVector>(x + (5 * Group), v0, v1, v2, v3, ref a50, ref a51, ref a52, ref a53);
-            v0 = TFormat.Second<TLanes, TVector>(w0 + i);
-            v1 = TFormat.Second<TLanes, TVector>(w1 + i);
-            v2 = TFormat.Second<TLanes, TVector>(w2 + i);
-            v3 = TFormat.Second<TLanes, TVector>(w3 + i);
-            MultiplyAdd<TLanes, TVector>(x + Lanes.Count, v0, v1, v2, v3, ref a00, ref a01, ref a02, ref a03);
-            MultiplyAdd<TLanes, TVector>(x + Group + Lanes.Count, v0, v1, v2, v3, ref a10, ref a11, ref a12, ref a13);
-            MultiplyAdd<TLanes, TVector>(x + (2 * Group) + Lanes.Count, v0, v1, v2, v3, ref a20, ref a21, ref a22, ref a23);
-            MultiplyAdd<TLanes, TVector>(x + (3 * Group) + Lanes.Count, v0, v1, v2, v3, ref a30, ref a31, ref a32, ref a33);
-            MultiplyAdd<TLanes, TVector>(x + (4 * Group) + Lanes.Count, v0, v1, v2, v3, ref a40, ref a41, ref a42, ref a43);
-            MultiplyAdd<TLanes, TVector>(x + (5 * Group) + Lanes.Count, v0, v1, v2, v3, ref a50, ref a51, ref a52, ref a53);
-        }
-
-        Finish<TLanes, TVector>(run.Last, 0, partial, sums, a00, a01, a02, a03);
-        Finish<TLanes, TVector>(run.Last, 1, partial, sums, a10, a11, a12, a13);
-        Finish<TLanes, TVector>(run.Last, 2, partial, sums, a20, a21, a22, a23);
-        Finish<TLanes, TVector>(run.Last, 3, partial, sums, a30, a31, a32, a33);
-        Finish<TLanes, TVector>(run.Last, 4, partial, sums, a40, a41, a42, a43);
-        Finish<TLanes, TVector>(run.Last, 5, partial, sums, a50, a51, a52, a53);
+        run.Next = next;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -264,41 +318,61 @@ internal static unsafe class LinearTiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish<TLanes, TVector>(bool last, int row, float* partial, float* sums, TVector a0, TVector a1, TVector a2, TVector a3)
+    private static void Finish<TLanes, TVector>(in TileRun run, int row, int o, float* partial, TVector a0, TVector a1, TVector a2, TVector a3)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
-        if (last)
+        if (run.Last)
         {
-            TLanes.Sum(a0, a1, a2, a3).Store(sums + (row * Outputs));
+            if (row < run.Rows)
+                Store(TLanes.Sum(a0, a1, a2, a3), (float*)run.Y[row] + o, run.Outputs - o);
             return;
         }
 
-        partial += row * Outputs * Lanes.Count;
+        Write<TLanes, TVector>(partial + (row * Outputs * Lanes.Count), a0, a1, a2, a3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write<TLanes, TVector>(float* partial, TVector a0, TVector a1, TVector a2, TVector a3)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
         TLanes.Store(a0, partial);
         TLanes.Store(a1, partial + Lanes.Count);
         TLanes.Store(a2, partial + (2 * Lanes.Count));
         TLanes.Store(a3, partial + (3 * Lanes.Count));
     }
 
-    /// <summary>The weights of the next tile, as far ahead as memory takes to answer: rows lie behind each other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Prefetch(byte* next, nint i, nint step)
+    private static void Store(Vector128<float> sums, float* y, int count)
     {
-        if (!Sse.IsSupported)
+        if (count >= Outputs)
+        {
+            sums.Store(y);
             return;
-        var lines = next + (i * Outputs);
-        Sse.Prefetch0(lines);
-        Sse.Prefetch0(lines + 64);
-        if (step < 64)
-            return;
-        Sse.Prefetch0(lines + 128);
-        Sse.Prefetch0(lines + 192);
-        if (step < 128)
-            return;
-        Sse.Prefetch0(lines + 256);
-        Sse.Prefetch0(lines + 320);
-        Sse.Prefetch0(lines + 384);
-        Sse.Prefetch0(lines + 448);
+        }
+
+        y[0] = sums[0];
+        if (count > 1)
+            y[1] = sums[1];
+        if (count > 2)
+            y[2] = sums[2];
+    }
+
+    /// <summary>Asks for <paramref name="lines"/> cache lines. Returns where to go on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* Prefetch(byte* next, byte* end, nint lines)
+    {
+        if (!Sse.IsSupported || next >= end)
+            return next;
+        Sse.Prefetch0(next);
+        if (lines == 1)
+            return next + 64;
+        Sse.Prefetch0(next + 64);
+        if (lines == 2)
+            return next + 128;
+        Sse.Prefetch0(next + 128);
+        Sse.Prefetch0(next + 192);
+        return next + 256;
     }
 }

@@ -159,6 +159,11 @@ public readonly unsafe struct ScalarLanes : ILanes<FloatArray16>
         Vector128.Create(Lanes.Sum(a), Lanes.Sum(b), Lanes.Sum(c), Lanes.Sum(d));
 
     /// <inheritdoc/>
+    public static FloatArray16 Sum(
+        FloatArray16 a00, FloatArray16 a01, FloatArray16 a02, FloatArray16 a03, FloatArray16 a10, FloatArray16 a11, FloatArray16 a12, FloatArray16 a13, FloatArray16 a20, FloatArray16 a21, FloatArray16 a22, FloatArray16 a23, FloatArray16 a30, FloatArray16 a31, FloatArray16 a32, FloatArray16 a33) =>
+        Lanes.Join<ScalarLanes, FloatArray16>(Sum(a00, a01, a02, a03), Sum(a10, a11, a12, a13), Sum(a20, a21, a22, a23), Sum(a30, a31, a32, a33));
+
+    /// <inheritdoc/>
     public static float MaxLane(FloatArray16 value)
     {
         var result = value[0];

@@ -124,6 +124,11 @@ public readonly unsafe struct Vector256Lanes : ILanes<Vector256Pair>
         Vector128.Create(Sum(a), Sum(b), Sum(c), Sum(d));
 
     /// <inheritdoc/>
+    public static Vector256Pair Sum(
+        Vector256Pair a00, Vector256Pair a01, Vector256Pair a02, Vector256Pair a03, Vector256Pair a10, Vector256Pair a11, Vector256Pair a12, Vector256Pair a13, Vector256Pair a20, Vector256Pair a21, Vector256Pair a22, Vector256Pair a23, Vector256Pair a30, Vector256Pair a31, Vector256Pair a32, Vector256Pair a33) =>
+        Lanes.Join<Vector256Lanes, Vector256Pair>(Sum(a00, a01, a02, a03), Sum(a10, a11, a12, a13), Sum(a20, a21, a22, a23), Sum(a30, a31, a32, a33));
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float MaxLane(Vector256Pair value) => Vector512Lanes.MaxLane(Vector512.Create(value.Lower, value.Upper));
 

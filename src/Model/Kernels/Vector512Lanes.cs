@@ -116,13 +116,24 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
     {
         if (!Avx512F.IsSupported)
             return Vector128.Create(Sum(a), Sum(b), Sum(c), Sum(d));
-        // i + i+8 for two vectors at once, then i + i+4 for all four: each 128-bit quarter ends up with one vector's four partial sums.
-        var ab = Avx512F.Shuffle4x128(a, b, 0b01_00_01_00) + Avx512F.Shuffle4x128(a, b, 0b11_10_11_10);
-        var cd = Avx512F.Shuffle4x128(c, d, 0b01_00_01_00) + Avx512F.Shuffle4x128(c, d, 0b11_10_11_10);
-        var quarters = Avx512F.Shuffle4x128(ab, cd, 0b10_00_10_00) + Avx512F.Shuffle4x128(ab, cd, 0b11_01_11_01);
+        var quarters = Quarters(a, b, c, d);
         quarters += Avx512F.Permute4x32(quarters, 0b01_00_11_10);
         quarters += Avx512F.Permute4x32(quarters, 0b10_11_00_01);
         return Avx512F.PermuteVar16x32(quarters, Vector512.Create(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)).GetLower().GetLower();
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Sum(
+        Vector512<float> a00, Vector512<float> a01, Vector512<float> a02, Vector512<float> a03, Vector512<float> a10, Vector512<float> a11, Vector512<float> a12, Vector512<float> a13, Vector512<float> a20, Vector512<float> a21, Vector512<float> a22, Vector512<float> a23, Vector512<float> a30, Vector512<float> a31, Vector512<float> a32, Vector512<float> a33)
+    {
+        if (!Avx512F.IsSupported)
+            return Lanes.Join<Vector512Lanes, Vector512<float>>(Sum(a00, a01, a02, a03), Sum(a10, a11, a12, a13), Sum(a20, a21, a22, a23), Sum(a30, a31, a32, a33));
+        Vector512<float> o0 = Quarters(a00, a10, a20, a30), o1 = Quarters(a01, a11, a21, a31), o2 = Quarters(a02, a12, a22, a32), o3 = Quarters(a03, a13, a23, a33);
+        // Now i + i+2 for two outputs at once, then i + i+1 for all four.
+        var o01 = (Avx512F.UnpackLow(o0.AsDouble(), o1.AsDouble()).AsSingle() + Avx512F.UnpackHigh(o0.AsDouble(), o1.AsDouble()).AsSingle());
+        var o23 = (Avx512F.UnpackLow(o2.AsDouble(), o3.AsDouble()).AsSingle() + Avx512F.UnpackHigh(o2.AsDouble(), o3.AsDouble()).AsSingle());
+        return Avx512F.Shuffle(o01, o23, 0b10_00_10_00) + Avx512F.Shuffle(o01, o23, 0b11_01_11_01);
     }
 
     /// <inheritdoc/>
@@ -132,6 +143,16 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
         var half = Vector256.Max(value.GetLower(), value.GetUpper());
         var quarter = Vector128.Max(half.GetLower(), half.GetUpper());
         return MathF.Max(MathF.Max(quarter[0], quarter[2]), MathF.Max(quarter[1], quarter[3]));
+    }
+
+    /// <summary>i + i+8 for two vectors at once, then i + i+4 for all four: each 128-bit quarter ends up with one vector's four partial sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Quarters(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
+    {
+        var upper = Vector512.Create(Vector256<int>.Zero, Vector256<int>.AllBitsSet).AsSingle();
+        var ab = Vector512.ConditionalSelect(upper, b, a) + Avx512F.Shuffle4x128(a, b, 0b01_00_11_10);
+        var cd = Vector512.ConditionalSelect(upper, d, c) + Avx512F.Shuffle4x128(c, d, 0b01_00_11_10);
+        return Avx512F.Shuffle4x128(ab, cd, 0b10_00_10_00) + Avx512F.Shuffle4x128(ab, cd, 0b11_01_11_01);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
