@@ -118,7 +118,7 @@ public sealed class AllocationTests : IDisposable
             new() { Temperature = 0 },
             new() { Temperature = 1, TopP = 0.9f, Seed = 1 },
             new() { Temperature = 0.8f, FrequencyPenalty = 0.1f, PresencePenalty = 0.1f, Seed = 2 },
-            new() { Temperature = 1, TopLogprobs = 5, Seed = 3 },
+            new() { Temperature = 1, TopLogprobs = 5, TopK = 20, MinP = 0.01f, RepetitionPenalty = 1.1f, LogitBias = [new(3, 1)], Seed = 3 },
         ];
         int maxTokens = Warmup + (Window * Windows);
         return [.. sampling.Select(parameters => engine.Submit(_model.Golden(maxTokens) with { Sampling = parameters }))];

@@ -12,6 +12,8 @@ public sealed class ResumeTests : IDisposable
         { "greedy", new() { Temperature = 0 } },
         { "sampled", new() { Temperature = 1.3f, TopP = 0.95f, Seed = 7 } },
         { "penalties", new() { Temperature = 0.8f, FrequencyPenalty = 1.1f, PresencePenalty = 0.7f, Seed = 8 } },
+        { "truncated", new() { Temperature = 1.2f, TopK = 40, MinP = 0.02f, TopP = 0.97f, Seed = 10 } },
+        { "repetition", new() { Temperature = 1.1f, RepetitionPenalty = 1.4f, LogitBias = [new(5, 3), new(6, -100)], Seed = 11 } },
         { "log probabilities", new() { Temperature = 1, PresencePenalty = -1.5f, Seed = 9, TopLogprobs = 4 } },
     };
 
@@ -29,6 +31,21 @@ public sealed class ResumeTests : IDisposable
             Assert.True(whole[cut..].SequenceEqual(rests[cut - 1]), $"{name}, resumed after {cut}: {string.Join(", ", rests[cut - 1])}");
         EngineStatus status = engine.Status;
         Assert.Equal((0, 0), (status.Running, status.PagesInUse));
+    }
+
+    /// <summary>End tokens are barred by the count of the whole output, not by that of one life.</summary>
+    [Fact]
+    public async Task Least_tokens_count_from_the_first_life_on()
+    {
+        using Engine engine = _model.Engine();
+        GenerationRequest request = _model.Golden() with { StopTokenIds = _model.GreedyTokens.Distinct().ToArray(), MinTokens = 20, MaxTokens = 40 };
+        string[] whole = await RunAsync(engine, request);
+        Assert.InRange(whole.Length, 20, 40);
+        int[] ids = [.. whole.Select(token => int.Parse(token.Split(' ')[0]))];
+        Assert.Empty(ids[..20].Intersect(_model.GreedyTokens));
+        foreach (int cut in new[] { 1, 10, 19 })
+            Assert.Equal(whole[cut..], await RunAsync(engine, Resumed(request, ids[..cut])));
+        Assert.Equal(_model.GreedyTokens[..40], (await RunAsync(engine, request with { MinTokens = 0, IgnoreEos = true })).Select(token => int.Parse(token.Split(' ')[0])));
     }
 
     [Fact]

@@ -72,6 +72,27 @@ public sealed class ValidationTests
     }
 
     [Fact]
+    public void What_is_beyond_the_common_fields_has_ranges_too()
+    {
+        Refused(new SamplingParameters { TopK = -1 }, "top_k");
+        Refused(new SamplingParameters { MinP = float.NaN }, "min_p");
+        Refused(new SamplingParameters { RepetitionPenalty = 0 }, "repetition_penalty");
+        Refused(new SamplingParameters { RepetitionPenalty = float.PositiveInfinity }, "repetition_penalty");
+        Refused(new SamplingParameters { LogitBias = [new(1, float.NaN)] }, "logit_bias");
+        Refused(Good with { Sampling = new() { LogitBias = [new(1, 1), new(1, 2)] } }, OperatingError.InvalidRequest, "logit_bias: token 1 occurs twice");
+        Refused(Good with { Sampling = new() { LogitBias = [new(Vocabulary, 1)] } }, OperatingError.InvalidRequest, "logit_bias: token 400 is outside");
+        Refused(Good with { Sampling = new() { LogitBias = new TokenBias[1025] } }, OperatingError.InvalidRequest, "logit_bias: 1025 entries");
+        Refused(Good with { MinTokens = -1 }, OperatingError.InvalidRequest, "min_tokens is [0, 10]");
+        Refused(Good with { MinTokens = 11 }, OperatingError.InvalidRequest, "min_tokens is [0, 10]");
+        Refused(Good with { Priority = 101 }, OperatingError.InvalidRequest, "priority is [-100, 100]");
+        Refused(Good with { CacheScope = new string('s', 513) }, OperatingError.InvalidRequest, "user_id is at most 512");
+        Refused(Good with { Deadline = TimeSpan.Zero }, OperatingError.InvalidRequest, "timeout is above 0");
+        Refused(Good with { StopTokenIds = new int[257] }, OperatingError.InvalidRequest, "stop_token_ids: 257");
+        Refused(Good with { IgnoreEos = true, Grammar = new(Grammars.GrammarKind.JsonObject, "") }, OperatingError.InvalidRequest, "ignore_eos");
+        (Good with { MinTokens = 10, Priority = -100, Sampling = new() { TopK = int.MaxValue, MinP = 1, RepetitionPenalty = 0.01f, LogitBias = [new(399, -100)] } }).Validate(Vocabulary, Context, KvTokens);
+    }
+
+    [Fact]
     public void Engine_options_name_what_is_wrong()
     {
         new EngineOptions().Validate();

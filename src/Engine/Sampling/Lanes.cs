@@ -37,10 +37,17 @@ internal static class Lanes
         for (int block = 0; block < maxima.Length; block++)
         {
             int start = block * BlockLength, end = Math.Min(start + BlockLength, values.Length);
+            // The native maximum passes over NaN, which has to be seen by itself.
             Vector512<float> best = Load(values, start);
+            Vector512<float> isNumber = Vector512.Equals(best, best);
             for (int i = start + Width; i < end; i += Width)
-                best = Vector512.Max(best, Load(values, i));
-            maxima[block] = Max(best);
+            {
+                Vector512<float> vector = Load(values, i);
+                isNumber &= Vector512.Equals(vector, vector);
+                best = Vector512.MaxNative(best, vector);
+            }
+
+            maxima[block] = isNumber.AsUInt32() == Vector512<uint>.AllBitsSet ? Max(best) : float.NaN;
             largest = MathF.Max(largest, maxima[block]);
         }
 
@@ -59,14 +66,26 @@ internal static class Lanes
         return first;
     }
 
-    /// <summary>Copies the values that are at least <paramref name="floor"/> to <paramref name="kept"/> and, if there is room for them, their places to <paramref name="places"/>; returns how many.</summary>
-    public static int Compact(ReadOnlySpan<float> values, float floor, Span<float> kept, Span<int> places)
+    /// <summary>
+    /// Copies the values that are at least <paramref name="floor"/> and below <paramref name="ceiling"/> to <paramref name="kept"/>, which may be where they are, and, if there is room for
+    /// them, their places to <paramref name="places"/>; returns how many.
+    /// </summary>
+    public static int Compact(ReadOnlySpan<float> values, float floor, float ceiling, Span<float> kept, Span<int> places)
     {
         int count = 0;
         Vector512<float> floors = Vector512.Create(floor);
+        Vector512<float> ceilings = Vector512.Create(ceiling);
         for (int start = 0; start < values.Length; start += Width)
         {
-            ulong bits = Vector512.GreaterThanOrEqual(Load(values, start), floors).ExtractMostSignificantBits();
+            Vector512<float> vector = Load(values, start);
+            ulong bits = (Vector512.GreaterThanOrEqual(vector, floors) & Vector512.LessThan(vector, ceilings)).ExtractMostSignificantBits();
+            if (bits == 0xFFFF && places.IsEmpty)
+            {
+                vector.StoreUnsafe(ref kept[count]);
+                count += Width;
+                continue;
+            }
+
             for (; bits != 0; bits &= bits - 1)
             {
                 int place = start + BitOperations.TrailingZeroCount(bits);
@@ -118,7 +137,12 @@ internal static class Lanes
             high += upper;
         }
 
-        Vector512<double> lanes = low + high;
+        return Total(low + high);
+    }
+
+    /// <summary>The lanes' sum, in order.</summary>
+    public static double Total(Vector512<double> lanes)
+    {
         double sum = 0;
         for (int i = 0; i < Vector512<double>.Count; i++)
             sum += lanes[i];

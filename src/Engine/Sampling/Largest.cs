@@ -19,7 +19,7 @@ internal static unsafe class Largest
     {
         // So many blocks have a value of at least this: nothing below it is among the largest.
         float floor = count < maxima.Length ? Smallest(maxima, Choose(maxima, count, positions)) : float.MinValue;
-        int found = Lanes.Compact(values, MathF.Max(floor, float.MinValue), kept, ids);
+        int found = Lanes.Compact(values, MathF.Max(floor, float.MinValue), float.PositiveInfinity, kept, ids);
         if (found <= count)
             return found;
 

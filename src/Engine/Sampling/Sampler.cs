@@ -31,8 +31,8 @@ public static class Sampler
         ReadOnlySpan<int> ids = default;
         if (parameters.TopK > 0 && parameters.TopK < logits.Length)
         {
-            int count = Largest.Select(logits, scratch.Maxima, parameters.TopK, scratch.Heavy, scratch.Ids, scratch.Positions);
-            logits = scratch.Heavy.AsSpan(0, count);
+            int count = Largest.Select(logits, scratch.Maxima, parameters.TopK, scratch.Kept, scratch.Ids, scratch.Positions);
+            logits = scratch.Kept.AsSpan(0, count);
             ids = scratch.Ids;
         }
 
@@ -41,7 +41,7 @@ public static class Sampler
         double mass = Lanes.Sum(weights);
         if (parameters.TopP < 1)
         {
-            Nucleus.Keep(weights, mass, mass * parameters.TopP, scratch.Heavy, scratch.Buckets);
+            Nucleus.Keep(weights, mass, mass * parameters.TopP, scratch.Kept);
             mass = Lanes.Sum(weights);
         }
 

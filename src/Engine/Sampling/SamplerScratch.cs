@@ -9,12 +9,11 @@ public sealed class SamplerScratch
         int padded = Lanes.Padded(vocabularySize);
         Edited = new float[padded];
         Weights = new float[padded];
-        Heavy = new float[padded];
+        Kept = new float[padded];
         Maxima = new float[Lanes.BlockCount(vocabularySize)];
         Ids = new int[vocabularySize];
         Positions = new int[vocabularySize];
         Occurrences = new int[vocabularySize];
-        Buckets = new double[Nucleus.BucketCount];
     }
 
     /// <summary>Logits after mask, bias and penalties.</summary>
@@ -23,8 +22,8 @@ public sealed class SamplerScratch
     /// <summary>One weight a token that may be drawn, padded with zero weights to whole vectors.</summary>
     internal float[] Weights { get; }
 
-    /// <summary>The weights that matter for top-p.</summary>
-    internal float[] Heavy { get; }
+    /// <summary>Logits that top-k left, then weights that matter for top-p.</summary>
+    internal float[] Kept { get; }
 
     /// <summary>The largest logit of each block.</summary>
     internal float[] Maxima { get; }
@@ -37,7 +36,4 @@ public sealed class SamplerScratch
 
     /// <summary>Times each token occurs; all 0 between calls.</summary>
     internal int[] Occurrences { get; }
-
-    /// <summary>Probability mass by weight.</summary>
-    internal double[] Buckets { get; }
 }

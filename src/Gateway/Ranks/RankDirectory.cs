@@ -24,6 +24,7 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
     private volatile ImmutableList<KnownRank> _ranks = [];
     private volatile TaskCompletionSource _changed = NewSignal();
     private volatile string _trouble = "the cluster has not been reached yet";
+    private readonly PrefixHints _hints = new();
     private bool _hasView;
     private int _turn;
     private long _lastRank;
@@ -52,25 +53,36 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
         await base.StartAsync(cancellationToken);
     }
 
-    /// <summary>A rank that takes sequences, with the fewest of them; <paramref name="preferred"/> if it is usable. Waits until there is one.</summary>
+    /// <summary>
+    /// The rank that takes sequences and costs least by <see cref="RankCost"/>; <paramref name="preferred"/> if it is usable. Waits until there is one. The sequence is taken to go there.
+    /// </summary>
     /// <param name="preferred">A silo that expects the sequence; null for none.</param>
+    /// <param name="prefix">The sequence's tokens so far, as <see cref="PrefixHints.Blocks"/>.</param>
     /// <param name="patience">How long to wait.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="OperatingException">There was none all the time.</exception>
-    internal async ValueTask<KnownRank> PickAsync(string? preferred, TimeSpan patience, CancellationToken cancellationToken)
+    internal async ValueTask<KnownRank> PickAsync(string? preferred, ulong[] prefix, TimeSpan patience, CancellationToken cancellationToken)
     {
         long start = clock.GetTimestamp();
         while (true)
         {
             // The signal first: what changes after the look then wakes the wait.
             Task changed = _changed.Task;
-            if (TryPick(preferred) is { } rank) return rank;
+            if (TryPick(preferred, prefix) is { } rank)
+            {
+                _hints.Note(prefix, rank.Silo);
+                return rank;
+            }
+
             TimeSpan left = patience - clock.GetElapsedTime(start);
             if (left <= TimeSpan.Zero) throw new OperatingException(OperatingError.Unavailable, $"no silo serves the model at the moment ({_trouble}); try again shortly");
             await changed.WaitAsync(left, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             cancellationToken.ThrowIfCancellationRequested();
         }
     }
+
+    /// <summary><paramref name="rank"/> has computed a sequence that begins with <paramref name="prefix"/>.</summary>
+    internal void Note(KnownRank rank, ulong[] prefix) => _hints.Note(prefix, rank.Silo);
 
     /// <summary><paramref name="rank"/> has failed a request: it is avoided until it answers again, and asked at once.</summary>
     internal void Report(KnownRank rank)
@@ -91,7 +103,7 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private KnownRank? TryPick(string? preferred)
+    private KnownRank? TryPick(string? preferred, ulong[] prefix)
     {
         ImmutableList<KnownRank> ranks = _ranks;
         if (preferred is not null)
@@ -102,12 +114,16 @@ public sealed partial class RankDirectory(IClusterClient cluster, ServedModel mo
         }
 
         // Equal ones in turn, so that gateways that start together do not all begin with the same.
+        Dictionary<string, int> cached = ranks.Count > 1 ? _hints.CachedTokens(prefix) : [];
         int first = ranks.Count == 0 ? 0 : (int)((uint)Interlocked.Increment(ref _turn) % ranks.Count);
         KnownRank? best = null;
+        long leastCost = long.MaxValue;
         for (int i = 0; i < ranks.Count; i++)
         {
             KnownRank rank = ranks[(first + i) % ranks.Count];
-            if (rank.IsUsable && (best is null || rank.Load < best.Load)) best = rank;
+            if (!rank.IsUsable) continue;
+            long cost = RankCost.Of(rank.Load, cached.GetValueOrDefault(rank.Silo));
+            if (cost < leastCost) (best, leastCost) = (rank, cost);
         }
 
         return best;

@@ -67,7 +67,7 @@ internal sealed partial class ResumableSequence
         }
 
         _attemptStarted = _clock.GetTimestamp();
-        KnownRank rank = await _ranks.PickAsync(_movedTo, Patience - TroubleAge, cancellationToken);
+        KnownRank rank = await _ranks.PickAsync(_movedTo, Prefix(), Patience - TroubleAge, cancellationToken);
         _movedTo = null;
         _isStalled = false;
         _attemptStarted = _clock.GetTimestamp();
@@ -88,6 +88,8 @@ internal sealed partial class ResumableSequence
                 if (Read(stream.Current) is not { } ended) continue;
                 // A rank that hands one sequence over is draining and takes no other.
                 if (!ended) _ranks.Report(rank);
+                // The next turn of a conversation begins with this one's answer.
+                else _ranks.Note(rank, Prefix());
                 return ended;
             }
         }
@@ -104,6 +106,8 @@ internal sealed partial class ResumableSequence
             _ = CloseAsync(stream, move, cancel);
         }
     }
+
+    private ulong[] Prefix() => PrefixHints.Blocks(_command.CacheScope, [.. _command.PromptIds, .. _tokens]);
 
     private GenerateCommand NextCommand() => _command with
     {

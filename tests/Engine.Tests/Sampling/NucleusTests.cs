@@ -54,7 +54,7 @@ public sealed class NucleusTests
     {
         var padded = new float[Lanes.Padded(weights.Length)];
         weights.CopyTo(padded);
-        Nucleus.Keep(padded, Lanes.Sum(padded), target, new float[padded.Length], new double[Nucleus.BucketCount]);
+        Nucleus.Keep(padded, Lanes.Sum(padded), target, new float[padded.Length]);
         padded.AsSpan(0, weights.Length).CopyTo(weights);
     }
 }

@@ -21,7 +21,7 @@ public sealed class RankDirectoryTests
         var picked = new List<string>();
         for (int i = 0; i < 7; i++)
         {
-            KnownRank rank = await cluster.Directory.PickAsync(null, Long, default);
+            KnownRank rank = await cluster.Directory.PickAsync(null, [], Long, default);
             rank.Enter();
             picked.Add(rank.Silo);
         }
@@ -56,7 +56,7 @@ public sealed class RankDirectoryTests
         await using FakeCluster cluster = await new FakeCluster(null, "a").StartAsync();
         cluster.MapFault = new TimeoutException("the map's silo is gone");
         await Task.Delay(200);
-        Assert.Equal("a", (await cluster.Directory.PickAsync(null, Long, default)).Silo);
+        Assert.Equal("a", (await cluster.Directory.PickAsync(null, [], Long, default)).Silo);
         Assert.True(cluster.Directory.HasRank);
     }
 
@@ -64,7 +64,7 @@ public sealed class RankDirectoryTests
     public async Task A_request_waits_for_a_rank_and_no_longer_than_its_patience()
     {
         await using FakeCluster cluster = await new FakeCluster(null).StartAsync();
-        var none = await Assert.ThrowsAsync<OperatingException>(async () => await cluster.Directory.PickAsync(null, TimeSpan.FromMilliseconds(100), default));
+        var none = await Assert.ThrowsAsync<OperatingException>(async () => await cluster.Directory.PickAsync(null, [], TimeSpan.FromMilliseconds(100), default));
         Assert.Equal((OperatingError.Unavailable, 503), (none.Error, ErrorMap.For(none.Error).HttpStatus));
         Assert.NotNull(ErrorMap.For(none.Error).RetryAfterSeconds);
         Assert.False(cluster.Directory.IsReady);
@@ -85,7 +85,7 @@ public sealed class RankDirectoryTests
         Assert.False(cluster.Directory.HasRank);
         Assert.Contains("nobody there", cluster.Directory.Trouble, StringComparison.Ordinal);
         cluster.MapFault = null;
-        Assert.Equal("a", (await cluster.Directory.PickAsync(null, Long, default)).Silo);
+        Assert.Equal("a", (await cluster.Directory.PickAsync(null, [], Long, default)).Silo);
     }
 
     private static async Task PicksOnlyAsync(FakeCluster cluster, string silo)
@@ -93,7 +93,7 @@ public sealed class RankDirectoryTests
         for (int attempt = 0, hits = 0; hits < 6; attempt++)
         {
             Assert.True(attempt < 2000, $"others than {silo} are still picked");
-            bool isHit = (await cluster.Directory.PickAsync(null, Long, default)).Silo == silo;
+            bool isHit = (await cluster.Directory.PickAsync(null, [], Long, default)).Silo == silo;
             hits = isHit ? hits + 1 : 0;
             if (!isHit) await Task.Delay(10);
         }
