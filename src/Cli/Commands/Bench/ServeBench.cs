@@ -93,7 +93,7 @@ internal static class ServeBench
 
     private static void Show(List<ServeFigures> figures)
     {
-        var table = new Table().AddColumns("req/s", "sent", "done", "429", "failed", "offered", "tok/s", "TTFT", "p99", "gap", "p99");
+        var table = new Table().AddColumns("req/s", "sent", "done", "429", "fail", "asked", "tok/s", "TTFT", "p99", "gap", "p99");
         foreach (TableColumn column in table.Columns) column.RightAligned();
         foreach (ServeFigures f in figures)
         {
@@ -103,8 +103,8 @@ internal static class ServeBench
         }
 
         AnsiConsole.Write(table);
-        AnsiConsole.WriteLine("offered, tok/s: tokens a second asked for, and delivered while requests arrived; TTFT, gap: median and 99th percentile, in ms, of the time to the first and between two tokens.");
+        AnsiConsole.WriteLine("asked, tok/s: tokens a second asked for, and delivered while requests arrived; TTFT, gap: median and 99th percentile, in ms, of the time to the first and between two tokens.");
 
-        static string Number(double? value) => value?.ToString("0.#", CultureInfo.InvariantCulture) ?? "";
+        static string Number(double? value) => value?.ToString(value < 100 ? "0.#" : "0", CultureInfo.InvariantCulture) ?? "";
     }
 }
