@@ -131,7 +131,7 @@ public sealed record SiloOptions
         Check(Engine.Kv.PageTokens >= KvLayout.BlockTokens && Engine.Kv.PageTokens <= KvLayout.MaxPageTokens && Engine.Kv.PageTokens % KvLayout.BlockTokens == 0, "--page-tokens", $"a multiple of {KvLayout.BlockTokens} up to {KvLayout.MaxPageTokens}", Engine.Kv.PageTokens);
         Check(Engine.MaxQueue is >= 1 and <= 1_000_000, "--max-queue", "1 to 1000000", Engine.MaxQueue);
         Check(Engine.StepTokens == 0 || (Engine.StepTokens >= Engine.MaxBatch && Engine.StepTokens <= Engine.MaxStepRows), "--step-tokens", $"--max-batch ({Engine.MaxBatch}) to {Engine.MaxStepRows}", Engine.StepTokens);
-        Check(Engine.KvDisk is null or { SizeBytes: > 0 }, "--kv-disk-size", "more than 0", Engine.KvDisk?.SizeBytes ?? 0);
+        Engine.KvDisk?.Validate();
         Check(Engine.KvMemorySizeBytes > 0, "--kv-memory", "more than 0", Engine.KvMemorySizeBytes);
     }
 

@@ -38,15 +38,16 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         _maxFiles = (int)Math.Min(options.SizeBytes / _file.SizeBytes, int.MaxValue);
         if (_maxFiles < 1)
             throw new ArgumentException($"--kv-disk-size: {options.SizeBytes} bytes hold no KV page; this model needs {_file.SizeBytes} bytes for {pageTokens} tokens");
-        _ownership = Open();
+        _ownership = Own(options);
         try
         {
+            Delete(Path.Combine(Directory, TemporaryName));
             Scan();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             _ownership.Dispose();
-            throw Unusable(e);
+            throw options.Unusable(e);
         }
     }
 
@@ -119,26 +120,19 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _ownership.Dispose();
 
-    private FileStream Open()
+    private static FileStream Own(KvDiskOptions options)
     {
+        options.Validate();
         try
         {
-            System.IO.Directory.CreateDirectory(Directory);
-
             // Two engines would delete each other's files.
-            var ownership = new FileStream(Path.Combine(Directory, "owner.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            File.WriteAllBytes(Path.Combine(Directory, TemporaryName), [0]);
-            File.Delete(Path.Combine(Directory, TemporaryName));
-            return ownership;
+            return new FileStream(Path.Combine(options.Directory, "owner.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw Unusable(e);
+            throw options.Unusable(e);
         }
     }
-
-    private ArgumentException Unusable(Exception inner) =>
-        new($"--kv-disk: {Directory} cannot be used: {inner.Message.TrimEnd('.')}; name a directory that this process can write and that no other one uses", inner);
 
     private void Scan()
     {

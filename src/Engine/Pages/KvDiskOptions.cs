@@ -14,4 +14,26 @@ public sealed record KvDiskOptions
     /// who knows the model, not by the operator.
     /// </summary>
     public string Identity { get; init; } = "";
+
+    /// <summary>Makes the directory if it is missing, and checks that it can be written.</summary>
+    /// <exception cref="ArgumentException">It cannot be used; the message names option and remedy.</exception>
+    public void Validate()
+    {
+        if (SizeBytes < 1)
+            throw new ArgumentException($"--kv-disk-size: {SizeBytes} is out of range; it must be more than 0");
+        try
+        {
+            System.IO.Directory.CreateDirectory(Directory);
+            string probe = Path.Combine(Directory, $"probe-{Guid.NewGuid():N}.tmp");
+            File.WriteAllBytes(probe, [0]);
+            File.Delete(probe);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(e);
+        }
+    }
+
+    internal ArgumentException Unusable(Exception inner) => new(
+        $"--kv-disk: {Path.GetFullPath(Directory)} cannot be used: {inner.Message.TrimEnd('.')}; name a directory that this process can write and that no other one uses", inner);
 }
