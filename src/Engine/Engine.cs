@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Conclave.Engine.Grammars;
 using Conclave.Engine.Pages;
 using Conclave.Engine.Scheduling;
 using Conclave.Engine.Speculation;
@@ -76,6 +77,9 @@ public sealed partial class Engine : IDisposable
         _thread.Start();
     }
 
+    /// <summary>Grammars for sequences that ask for one; without it they are refused.</summary>
+    public GrammarCache? Grammars { get; init; }
+
     /// <summary>A snapshot for health, metrics and tests.</summary>
     public EngineStatus Status
     {
@@ -126,7 +130,7 @@ public sealed partial class Engine : IDisposable
             Sampling = request.Sampling with { LogitBias = [.. request.Sampling.LogitBias] },
         };
         request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, (long)_memory.PageCount * _memory.PageTokens);
-        var sequence = new Sequence(request, _memory.PageTokens, _onCancelled);
+        var sequence = new Sequence(request, _memory.PageTokens, _onCancelled) { Grammar = Matcher(request) };
         lock (_gate)
         {
             if (_isClosed)
@@ -142,6 +146,23 @@ public sealed partial class Engine : IDisposable
         }
 
         return sequence;
+    }
+
+    /// <summary>Where the sequence of <paramref name="request"/> is in its grammar after the tokens of its earlier life; null without grammar.</summary>
+    private GrammarMatcher? Matcher(GenerationRequest request)
+    {
+        if (request.Grammar is not { } spec)
+            return null;
+        if (Grammars is null)
+            throw new OperatingException(OperatingError.InvalidRequest, "grammar: this server has no tokenizer to constrain its output with");
+        var matcher = new GrammarMatcher(Grammars.Get(spec), request.StopTokenIds);
+        foreach (int id in request.PromptIds.AsSpan(request.PromptTokens))
+        {
+            if (!matcher.Accept(id))
+                throw new OperatingException(OperatingError.InvalidRequest, $"grammar: token {id} of the resumed output does not fit it");
+        }
+
+        return matcher;
     }
 
     /// <summary>Ends the loop after the step under way; sequences still running fail as unavailable.</summary>

@@ -1,3 +1,4 @@
+using Conclave.Engine.Grammars;
 using Conclave.Engine.Pages;
 using Conclave.Engine.Sampling;
 using Conclave.Engine.Scheduling;
@@ -46,6 +47,9 @@ public sealed class Sequence : IDisposable
 
     /// <summary>What was asked for; the engine's own copy.</summary>
     internal GenerationRequest Request { get; }
+
+    /// <summary>Where its output is in its grammar; null: it may be anything.</summary>
+    internal GrammarMatcher? Grammar { get; init; }
 
     /// <summary>Its KV pages; empty until it joins the batch.</summary>
     internal KvPageTable Pages { get; }
@@ -180,6 +184,10 @@ public sealed class Sequence : IDisposable
         _channel.Write(token);
         if (_channel.WrittenCount == Request.MaxTokens)
             _outcome = FinishReason.Length;
+
+        // A text that nothing can follow has ended, with or without an end token.
+        if (Grammar is not null && Grammar.Accept(token.Id) && Grammar.IsFinished)
+            _outcome = FinishReason.Stop;
         return true;
     }
 

@@ -6,13 +6,21 @@ namespace Conclave.Engine;
 internal sealed class TokenChooser(int vocabularySize)
 {
     private readonly SamplerScratch _scratch = new(vocabularySize);
+    private readonly uint[] _allowed = new uint[(vocabularySize + 31) / 32];
 
     /// <summary>The next token of <paramref name="sequence"/>, whose alternatives are filled in: a pure function of the logits, the parameters and the tokens so far.</summary>
     /// <exception cref="OperatingException">No token can be chosen from these logits.</exception>
     public GeneratedToken Choose(Sequence sequence, ReadOnlySpan<float> logits)
     {
         SamplingParameters sampling = sequence.Request.Sampling;
-        int id = Sampler.Choose(sequence.NextChoice(logits), sampling, _scratch);
+        ReadOnlySpan<uint> allowed = default;
+        if (sequence.Grammar is { } grammar)
+        {
+            grammar.FillMask(_allowed);
+            allowed = _allowed;
+        }
+
+        int id = Sampler.Choose(sequence.NextChoice(logits, allowed), sampling, _scratch);
         if (sampling.TopLogprobs < 0)
             return new GeneratedToken(id, 0);
         float logSumExp = LogProbabilities.LogSumExp(logits, _scratch);

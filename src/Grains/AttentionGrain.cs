@@ -11,15 +11,15 @@ public sealed class AttentionGrain(Rank rank) : Grain, IAttentionGrain
     private Guid? _sequenceId;
 
     /// <inheritdoc/>
-    public Task Open(GenerateCommand command)
+    public async Task Open(GenerateCommand command)
     {
         try
         {
+            await rank.Prepare(command);
             rank.Open(command);
             _sequenceId = command.SequenceId;
             // A long completion calls this grain at its end only: it must not be collected as idle before.
             DelayDeactivation(TimeSpan.MaxValue);
-            return Task.CompletedTask;
         }
         catch (OperatingException e)
         {

@@ -1,9 +1,11 @@
 using System.Collections.Concurrent;
 using Conclave.Engine;
+using Conclave.Engine.Grammars;
 using Conclave.Grains.Migration;
 using Conclave.Grains.Transport;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
+using Conclave.Model.Tokenization;
 using Microsoft.Extensions.Logging;
 
 namespace Conclave.Grains;
@@ -64,9 +66,18 @@ public sealed partial class Rank : IDisposable
     public void Start()
     {
         _model = new Transformer(_checkpoint, _experts, _workers, _engineOptions.MaxStepRows, kv: _engineOptions.Kv);
-        _engine = new Engine.Engine(_model, _engineOptions, _clock, _logger);
+        var config = _model.Config;
+        _engine = new Engine.Engine(_model, _engineOptions, _clock, _logger)
+        {
+            Grammars = new GrammarCache(() => TokenVocabulary.From(Tokenizer.Load(_checkpoint.Directory), config.VocabularySize)),
+        };
         if (_transport is not null) Receive(_transport, _engine, _model.KvLayout);
     }
+
+    /// <summary>Compiles the grammar of a sequence, which may take long, on another thread; <see cref="Open"/> then has it at hand.</summary>
+    /// <exception cref="OperatingException">It cannot be used.</exception>
+    public Task Prepare(GenerateCommand command) =>
+        command.ToRequest().Grammar is { } grammar && Engine.Grammars is { } grammars ? Task.Run(() => grammars.Get(grammar)) : Task.CompletedTask;
 
     /// <summary>Reserves pages for a sequence and queues it; pages that another rank sent under its id are used.</summary>
     /// <exception cref="OperatingException">Refused.</exception>

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Conclave.Engine.Grammars;
 using Conclave.Engine.Speculation;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
@@ -63,8 +64,8 @@ internal sealed class TinyModel : IDisposable
 
     public int[] GreedyTokens { get; }
 
-    public Engine Engine(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows) =>
-        new(Transformer, Options(maxBatch, pages, maxQueue, maxStepRows), TimeProvider.System);
+    public Engine Engine(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows, GrammarCache? grammars = null) =>
+        new(Transformer, Options(maxBatch, pages, maxQueue, maxStepRows), TimeProvider.System) { Grammars = grammars };
 
     public EngineOptions Options(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows) => new()
     {

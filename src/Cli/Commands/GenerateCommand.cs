@@ -13,6 +13,7 @@ internal static class GenerateCommand
 {
     private static readonly ModelOptions Model = new();
     private static readonly SamplingOptions Sampling = new();
+    private static readonly GrammarOptions Grammar = new();
     private static readonly Option<string?> Prompt = new("--prompt") { Description = "The prompt", HelpName = "TEXT" };
     private static readonly Option<FileInfo?> InputFile = new("--input-file") { Description = "JSON lines {\"prompt\":...} or {\"messages\":[...]}, or plain text lines; answered as JSON lines in order", HelpName = "FILE" };
     private static readonly Option<bool> Raw = new("--raw") { Description = "Continue the prompt as it is, without chat format" };
@@ -24,6 +25,7 @@ internal static class GenerateCommand
         var command = new Command("generate", "Answer a prompt, or a file of prompts in one batch, without a server") { Prompt, InputFile, Raw, Think };
         Model.AddTo(command);
         Sampling.AddTo(command);
+        Grammar.AddTo(command);
         command.SetAction(Run);
         return command;
     }
@@ -70,6 +72,7 @@ internal static class GenerateCommand
     private static CompletionRequest Request(LocalModel model, ParseResult parsed, string line, int number = 0)
     {
         SamplingWishes wishes = Sampling.Wishes(parsed);
+        var output = new OutputWishes(Grammar.Read(parsed));
         bool thinking = parsed.GetValue(Think) && model.Served.Format.SupportsThinking;
         if (number > 0 && line.StartsWith('{'))
         {
@@ -78,7 +81,7 @@ internal static class GenerateCommand
                 using JsonDocument document = JsonDocument.Parse(line);
                 var root = new JsonField(document.RootElement, "");
                 if (root["messages"] is not null)
-                    return model.Builder.Chat(ChatJson.ReadRequest(document.RootElement) with { Thinking = root["thinking"]?.Bool() ?? thinking }, wishes);
+                    return model.Builder.Chat(ChatJson.ReadRequest(document.RootElement) with { Thinking = root["thinking"]?.Bool() ?? thinking }, wishes, output);
                 line = root.Required("prompt").String();
             }
             catch (Exception e) when (e is JsonException or ChatFormatException)
@@ -88,7 +91,7 @@ internal static class GenerateCommand
         }
 
         return parsed.GetValue(Raw)
-            ? model.Builder.Raw(line, wishes)
-            : model.Builder.Chat(new ChatRequest { Messages = [new ChatMessage { Role = ChatRole.User, Content = line }], Thinking = thinking }, wishes);
+            ? model.Builder.Raw(line, wishes) with { Grammar = output.Content }
+            : model.Builder.Chat(new ChatRequest { Messages = [new ChatMessage { Role = ChatRole.User, Content = line }], Thinking = thinking }, wishes, output);
     }
 }

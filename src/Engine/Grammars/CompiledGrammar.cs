@@ -8,7 +8,7 @@ public sealed class CompiledGrammar
 {
     private CompiledGrammar(Automaton automaton, TokenVocabulary vocabulary)
     {
-        (Vocabulary, StateCount) = (vocabulary, automaton.StateCount);
+        (Vocabulary, Automaton) = (vocabulary, automaton);
         Cache = new ConfigurationCache(automaton, vocabulary);
 
         // The first mask of every sequence; made here, it costs no step anything.
@@ -19,10 +19,12 @@ public sealed class CompiledGrammar
     public TokenVocabulary Vocabulary { get; }
 
     /// <summary>States of its automaton.</summary>
-    public int StateCount { get; }
+    public int StateCount => Automaton.StateCount;
 
     /// <summary>Masks computed since it was compiled; the others were at hand.</summary>
     public long MasksComputed => Cache.MaskCount;
+
+    internal Automaton Automaton { get; }
 
     internal ConfigurationCache Cache { get; }
 

@@ -50,7 +50,7 @@ internal sealed class ConfigurationCache
         if (Volatile.Read(ref from.Next[byteClass]) is { } known)
             return known;
         lock (_gate)
-            return Step(Current(from), byteClass);
+            return StepClass(Current(from), byteClass);
     }
 
     /// <summary>The tokens that <paramref name="from"/> allows; every one leads to a text that can be completed.</summary>
@@ -67,7 +67,7 @@ internal sealed class ConfigurationCache
         }
     }
 
-    private Configuration Step(Configuration from, int byteClass)
+    private Configuration StepClass(Configuration from, int byteClass)
     {
         if (from.Next[byteClass] is { } known)
             return known;
@@ -208,7 +208,7 @@ internal sealed class ConfigurationCache
             TokenNode node = nodes[i];
             Configuration at = _path[node.Depth];
             byte byteClass = classes[node.Value];
-            Configuration next = at.Next[byteClass] ?? Step(at, byteClass);
+            Configuration next = at.Next[byteClass] ?? StepClass(at, byteClass);
             if (ReferenceEquals(next, Configuration.Dead))
             {
                 i = node.Next;

@@ -1,11 +1,13 @@
 namespace Conclave.Engine.Grammars;
 
 /// <summary>Compiled grammars of one vocabulary, the ones used last kept. Safe for any number of threads; two that ask for the same at once wait for one compilation.</summary>
-public sealed class GrammarCache(TokenVocabulary vocabulary)
+/// <param name="vocabulary">Reads the vocabulary; asked once, when the first grammar is compiled.</param>
+public sealed class GrammarCache(Func<TokenVocabulary> vocabulary)
 {
     /// <summary>Most grammars kept.</summary>
     public const int Capacity = 32;
 
+    private readonly Lazy<TokenVocabulary> _vocabulary = new(vocabulary);
     private readonly Lock _gate = new();
     private readonly LinkedList<(GrammarSpec Spec, Lazy<CompiledGrammar> Grammar)> _recent = new();
     private readonly Dictionary<GrammarSpec, LinkedListNode<(GrammarSpec Spec, Lazy<CompiledGrammar> Grammar)>> _nodes = [];
@@ -21,7 +23,7 @@ public sealed class GrammarCache(TokenVocabulary vocabulary)
             if (_nodes.TryGetValue(spec, out var node))
                 _recent.Remove(node);
             else
-                _nodes.Add(spec, node = new((spec, new Lazy<CompiledGrammar>(() => CompiledGrammar.Compile(spec, vocabulary)))));
+                _nodes.Add(spec, node = new((spec, new Lazy<CompiledGrammar>(() => CompiledGrammar.Compile(spec, _vocabulary.Value)))));
             _recent.AddFirst(node);
             if (_recent.Count > Capacity)
                 Remove(_recent.Last!);

@@ -28,14 +28,18 @@ public sealed class CompletionBuilder(ServedModel model)
     /// <summary>One chat turn.</summary>
     /// <exception cref="ChatFormatException">The messages do not make a conversation.</exception>
     /// <exception cref="OperatingException">A value is out of range, or the prompt is too long.</exception>
-    public CompletionRequest Chat(ChatRequest request, SamplingWishes wishes)
+    public CompletionRequest Chat(ChatRequest request, SamplingWishes wishes, OutputWishes? output = null)
     {
         ChatRules.CheckForApi(request, model.Format.Family);
         CheckTools(request.Tools ?? []);
         RenderedPrompt prompt = model.Format.Render(request);
         var reading = new ChatReading(model.Format, prompt.ThinkingOpen, ToolsOffered: request.Tools is { Count: > 0 });
         int defaultMaxTokens = prompt.ThinkingOpen ? DefaultThinkingMaxTokens : DefaultMaxTokens;
-        return Build(model.Tokenizer.Encode(prompt.Segments), wishes, defaultMaxTokens, model.ChatStopTokenIds) with { Chat = reading };
+        return Build(model.Tokenizer.Encode(prompt.Segments), wishes, defaultMaxTokens, model.ChatStopTokenIds) with
+        {
+            Chat = reading,
+            Grammar = (output ?? new OutputWishes()).ForTurn(request.Tools ?? [], model.Format.Family, prompt.ThinkingOpen),
+        };
     }
 
     /// <summary>A raw continuation of text; BOS is put in front if the tokenizer asks for it, markers become tokens.</summary>

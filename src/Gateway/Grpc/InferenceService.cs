@@ -15,7 +15,7 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
     public override async Task Chat(V1.ChatRequest request, IServerStreamWriter<ChatChunk> responseStream, ServerCallContext context)
     {
         string model = RequireModel(request.Model);
-        CompletionRequest completion = builder.Chat(Conversation(request, model), SamplingMessages.Wishes(request.Sampling)) with { Service = SamplingMessages.Terms(request.Service, context) };
+        CompletionRequest completion = builder.Chat(Conversation(request, model), SamplingMessages.Wishes(request.Sampling), OutputMessages.Read(request)) with { Service = SamplingMessages.Terms(request.Service, context) };
         var usage = new UsageTally(SamplingMessages.ChoiceCount(request.N));
         await foreach ((int index, CompletionEvent happened) in Choices.Run(runner, completion, usage.ChoiceCount, context.CancellationToken))
             if (Chunk(index, happened, usage) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
@@ -32,7 +32,7 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
             GenerateRequest.PromptOneofCase.Tokens => builder.Raw([.. request.Tokens.Ids], wishes),
             _ => throw new OperatingException(OperatingError.InvalidRequest, "prompt: give either text or tokens"),
         };
-        completion = completion with { Service = SamplingMessages.Terms(request.Service, context) };
+        completion = completion with { Service = SamplingMessages.Terms(request.Service, context), Grammar = OutputMessages.Read(request.OutputGrammar) };
         var usage = new UsageTally(SamplingMessages.ChoiceCount(request.N));
         await foreach ((int index, CompletionEvent happened) in Choices.Run(runner, completion, usage.ChoiceCount, context.CancellationToken))
             if (RawChunk(index, happened, usage) is { } chunk) await responseStream.WriteAsync(chunk, context.CancellationToken);
@@ -65,7 +65,7 @@ internal sealed class InferenceService(ServedModel served, CompletionBuilder bui
         return new Chat.ChatRequest
         {
             Messages = [.. request.Messages.Select(Message)],
-            Tools = [.. request.Tools.Select(Tool)],
+            Tools = OutputMessages.Offered(request, [.. request.Tools.Select(Tool)]),
             Thinking = thinking && served.Format.SupportsThinking,
             AddGenerationPrompt = request.Messages is not [.., { Prefix: true }],
         };

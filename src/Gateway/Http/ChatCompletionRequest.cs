@@ -14,6 +14,8 @@ internal sealed record ChatCompletionRequest
 
     public required SamplingWishes Sampling { get; init; }
 
+    public required OutputWishes Output { get; init; }
+
     public ServiceTerms Service { get; init; } = new();
 
     /// <summary><c>n</c>: answers to give.</summary>
@@ -58,6 +60,7 @@ internal sealed record ChatCompletionRequest
             Sampling = SamplingFields.Read(root, thinking),
             Service = SamplingFields.ReadService(root, key),
             Choices = SamplingFields.ReadChoices(root),
+            Output = OutputFields.Read(root),
             Stream = stream,
             IncludeUsage = options?["include_usage"]?.Bool() ?? false,
         };
@@ -85,7 +88,7 @@ internal sealed record ChatCompletionRequest
             {
                 "none" => null,
                 "auto" => tools,
-                "required" => throw Invalid("tool_choice: 'required' needs constrained decoding, which this server does not offer yet; use 'auto'"),
+                "required" => tools is { Count: > 0 } ? tools : throw Invalid("tool_choice: 'required' needs tools"),
                 _ => throw choice.Error("must be 'none', 'auto', 'required' or an object that names a function"),
             };
         string name = choice.RequireObject().Required("function").RequireObject().Required("name").String();
@@ -104,9 +107,9 @@ internal sealed record ChatCompletionRequest
                 if (messages.Any(m => (m.Content ?? "").Contains("json", StringComparison.OrdinalIgnoreCase))) return format.Value;
                 throw Invalid("Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'.");
             case "json_schema":
-                throw Invalid("This response_format type is unavailable now");
+                return format.Value;
             default:
-                throw type.Error("must be 'text' or 'json_object'");
+                throw type.Error("must be 'text', 'json_object' or 'json_schema'");
         }
     }
 

@@ -11,7 +11,7 @@ internal sealed class ChatEndpoint(ServedModel served, CompletionBuilder builder
     {
         using JsonDocument body = await JsonBody.Read(context.Request, context.RequestAborted);
         ChatCompletionRequest request = ChatCompletionRequest.Read(body.RootElement, served, ApiKey.DigestOf(context.Request));
-        CompletionRequest completion = builder.Chat(request.Chat, request.Sampling) with { Service = request.Service };
+        CompletionRequest completion = builder.Chat(request.Chat, request.Sampling, request.Output) with { Service = request.Service };
         var writer = new ChatResponseWriter(served, request, completion.Chat!.ThinkingOpen, clock.GetUtcNow());
         await using IAsyncEnumerator<ChoiceEvent> events = Choices.Run(runner, completion, request.Choices, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
         if (request.Stream) await Stream(context, writer, events, request);

@@ -1,0 +1,132 @@
+using System.Text.Json.Nodes;
+
+namespace Conclave.Engine.Tests.Grammars;
+
+/// <summary>Random schemas of what the product supports, each with at least one value.</summary>
+internal sealed class RandomSchemas(int seed)
+{
+    private static readonly string[] Names = ["a", "ab", "name", "x y", "é", "quote\"d", "back\\slash", "日本", "line\nfeed", "", "a｜b"];
+    private static readonly string[] Patterns = ["^[a-z]{2,5}$", "^(foo|bar|\\d+)$", "a", "^\\w+-\\d{3}$", "^[^\\s\"]+$", "^é*日?$", "\\.$", "^(?:[A-Z]\\d){1,3}", "^x|y$"];
+    private static readonly string[] Formats = ["date", "date-time", "time", "uuid", "email", "ipv4", "ipv6", "uri", "hostname"];
+
+    private readonly Random _random = new(seed);
+
+    public JsonObject Next()
+    {
+        JsonObject schema = Object(depth: 3);
+        if (_random.Next(3) == 0 && !schema.ContainsKey("propertyNames"))
+        {
+            schema["$defs"] = new JsonObject
+            {
+                ["node"] = new JsonObject
+                {
+                    ["type"] = "object",
+                    ["properties"] = new JsonObject { ["value"] = Schema(1), ["next"] = Any(new JsonObject { ["$ref"] = "#/$defs/node" }, new JsonObject { ["type"] = "null" }) },
+                    ["required"] = new JsonArray("value", "next"),
+                    ["additionalProperties"] = false,
+                },
+            };
+            schema["properties"]!.AsObject()["list"] = new JsonObject { ["$ref"] = "#/$defs/node" };
+            schema["properties"]!.AsObject()["lists"] = new JsonObject { ["type"] = "array", ["items"] = new JsonObject { ["$ref"] = "#/$defs/node" } };
+        }
+
+        return schema;
+    }
+
+    private JsonObject Schema(int depth) => _random.Next(depth > 0 ? 14 : 9) switch
+    {
+        0 => new JsonObject { ["type"] = "boolean" },
+        1 => new JsonObject { ["type"] = new JsonArray("string", "null") },
+        2 => Number("integer"),
+        3 => Number("number"),
+        4 => new JsonObject { ["enum"] = new JsonArray("red", 1, null, "a\"b", new JsonArray(1, 2), 2.5) },
+        5 => new JsonObject { ["const"] = Names[_random.Next(Names.Length)] },
+        6 => Text(),
+        7 => new JsonObject { ["type"] = "string", ["format"] = Formats[_random.Next(Formats.Length)] },
+        8 => new JsonObject { ["type"] = "string", ["nullable"] = true, ["description"] = "ignored" },
+        9 or 10 => Object(depth - 1),
+        11 => Array(depth - 1),
+        12 => Any(Schema(depth - 1), Schema(depth - 1), new JsonObject { ["type"] = "null" }),
+        _ => new JsonObject
+        {
+            ["allOf"] = new JsonArray(
+                new JsonObject { ["type"] = "object", ["properties"] = new JsonObject { ["left"] = Schema(0) }, ["required"] = new JsonArray("left") },
+                new JsonObject { ["type"] = "object", ["properties"] = new JsonObject { ["right"] = Schema(0), ["left"] = new JsonObject() } }),
+        },
+    };
+
+    private static JsonObject Any(params JsonNode[] branches) => new() { ["anyOf"] = new JsonArray(branches) };
+
+    private JsonObject Number(string type)
+    {
+        var schema = new JsonObject { ["type"] = type };
+        decimal low = _random.Next(-2000, 2000) / (type == "integer" ? 1m : 100m);
+        if (_random.Next(2) == 0)
+            schema[_random.Next(2) == 0 ? "minimum" : "exclusiveMinimum"] = low;
+        if (_random.Next(2) == 0)
+            schema[_random.Next(2) == 0 ? "maximum" : "exclusiveMaximum"] = low + _random.Next(2, 500);
+        if (_random.Next(4) == 0)
+            schema["multipleOf"] = type == "integer" ? _random.Next(1, 3) : 0.25m;
+        return schema;
+    }
+
+    private JsonObject Text()
+    {
+        var schema = new JsonObject { ["type"] = "string" };
+        int min = _random.Next(4);
+        if (_random.Next(2) == 0)
+            (schema["minLength"], schema["maxLength"]) = (min, min + _random.Next(0, 6));
+        else if (_random.Next(2) == 0)
+            schema["pattern"] = Patterns[_random.Next(Patterns.Length)];
+        else
+            (schema["pattern"], schema["minLength"], schema["maxLength"]) = ("^[a-z\"]+é?", min, min + 3);
+        return schema;
+    }
+
+    private JsonObject Object(int depth)
+    {
+        var properties = new JsonObject();
+        var required = new JsonArray();
+        foreach (string name in Names.OrderBy(_ => _random.Next()).Take(_random.Next(0, 5)))
+        {
+            properties[name] = Schema(depth - 1);
+            if (_random.Next(2) == 0)
+                required.Add(name);
+        }
+
+        if (_random.Next(5) == 0)
+            required.Add("undeclared");
+        var schema = new JsonObject { ["type"] = "object", ["properties"] = properties, ["required"] = required };
+        switch (_random.Next(4))
+        {
+            case 0:
+                if (!required.Any(name => (string)name! == "undeclared"))
+                    schema["additionalProperties"] = false;
+                break;
+            case 1:
+                schema["additionalProperties"] = Schema(0);
+                break;
+            case 2 when properties.Count == 0 && required.Count == 0:
+                (schema["minProperties"], schema["maxProperties"]) = (1, 3);
+                schema["propertyNames"] = new JsonObject { ["pattern"] = "^[a-z]+$" };
+                break;
+        }
+
+        return schema;
+    }
+
+    private JsonObject Array(int depth)
+    {
+        var schema = new JsonObject { ["type"] = "array" };
+        if (_random.Next(2) == 0)
+            schema["items"] = Schema(depth - 1);
+        if (_random.Next(3) == 0)
+            schema["prefixItems"] = new JsonArray(Schema(0), Schema(0));
+        int min = _random.Next(3);
+        if (_random.Next(2) == 0)
+            schema["minItems"] = min;
+        if (_random.Next(2) == 0)
+            schema["maxItems"] = min + _random.Next(0, 3);
+        return schema;
+    }
+}

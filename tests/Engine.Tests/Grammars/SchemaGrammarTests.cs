@@ -1,0 +1,71 @@
+using System.Text.Json;
+using Conclave.Engine.Grammars;
+
+namespace Conclave.Engine.Tests.Grammars;
+
+public sealed class SchemaGrammarTests
+{
+    [Theory]
+    [InlineData(0, 40)]
+    [InlineData(1000, 40)]
+    public void Whatever_the_masks_allow_fits_a_random_schema(int firstSeed, int count)
+    {
+        for (int seed = firstSeed; seed < firstSeed + count; seed++)
+        {
+            string schema = new RandomSchemas(seed).Next().ToJsonString();
+            bool isDemo = seed % 3 == 0;
+            CompiledGrammar grammar = GrammarWalk.Compile(GrammarKind.JsonSchema, schema, isDemo ? Vocabularies.Demo : Vocabularies.Odd);
+            var walk = new GrammarWalk(grammar, isDemo ? Vocabularies.DemoEnd : Vocabularies.OddEnd, seed);
+            foreach (int steps in new[] { 0, 3, 20, 60, 200 })
+                AssertFits(schema, walk.Run(steps), seed);
+        }
+    }
+
+    /// <summary>Shapes that clients send: strict mode of OpenAI, recursion, references, merged and enumerated parts.</summary>
+    [Theory]
+    [InlineData("""{"type":"object","properties":{"steps":{"type":"array","items":{"type":"object","properties":{"explanation":{"type":"string"},"output":{"type":"string"}},"required":["explanation","output"],"additionalProperties":false}},"final_answer":{"type":"string"}},"required":["steps","final_answer"],"additionalProperties":false}""")]
+    [InlineData("""{"$ref":"#/$defs/tree","$defs":{"tree":{"type":"object","properties":{"left":{"anyOf":[{"$ref":"#/$defs/tree"},{"type":"null"}]},"value":{"type":"integer","minimum":-5,"maximum":17}},"required":["left","value"],"additionalProperties":false}}}""")]
+    [InlineData("""{"type":"object","properties":{"children":{"type":"array","items":{"$ref":"#"}}},"required":["children"],"additionalProperties":false}""")]
+    [InlineData("""{"allOf":[{"type":"object","properties":{"a":{"type":"number"}},"required":["a"]},{"properties":{"a":{"minimum":0,"maximum":0.5},"b":{"enum":["x","y"]}},"required":["b"]}],"anyOf":[{"properties":{"c":{"const":1}},"required":["c"]},{"properties":{"d":{"type":"null"}},"required":["d"]}]}""")]
+    [InlineData("""{"type":["string","integer"],"enum":["a",1,true,null]}""")]
+    [InlineData("""{"type":"object","additionalProperties":{"type":"integer","exclusiveMinimum":9,"multipleOf":7}}""")]
+    [InlineData("""{"type":"object","properties":{"name":{"type":"string"}},"additionalProperties":{"type":"boolean"}}""")]
+    [InlineData("""{"items":{"type":"string","pattern":"^[a-c]+$","minLength":2,"maxLength":4},"minItems":2,"maxItems":4}""")]
+    [InlineData("""{"oneOf":[{"type":"string","format":"date-time"},{"type":"string","format":"ipv6"}]}""")]
+    [InlineData("true")]
+    public void Whatever_the_masks_allow_fits_a_usual_schema(string schema)
+    {
+        CompiledGrammar grammar = GrammarWalk.Compile(GrammarKind.JsonSchema, schema);
+        for (int seed = 0; seed < 12; seed++)
+            AssertFits(schema, new GrammarWalk(grammar, Vocabularies.OddEnd, seed).Run(seed * 12), seed);
+    }
+
+    [Theory]
+    [InlineData("""{"type":"object","properties":{"a":{"not":{}}}}""", "schema #/properties/a/not: is not supported")]
+    [InlineData("""{"type":"strin"}""", "schema #/type: must be 'null'")]
+    [InlineData("""{"$ref":"#/$defs/gone"}""", "schema #/$ref: '#/$defs/gone' points to nothing")]
+    [InlineData("""{"$ref":"https://example.com/x"}""", "only references within the schema")]
+    [InlineData("""{"type":"array","uniqueItems":true}""", "schema #/uniqueItems: is not supported")]
+    [InlineData("""{"type":"string","format":"regex"}""", "schema #/format: 'regex' is not supported; supported are date")]
+    [InlineData("""{"type":"string","pattern":"(a"}""", "schema #/pattern: position 0: '(' is never closed")]
+    [InlineData("""{"minLength":-1}""", "schema #/minLength: must be a whole number from 0 on")]
+    [InlineData("""{"type":"integer","minimum":5,"maximum":4}""", "No text fits the grammar")]
+    [InlineData("""{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"}""", "refers to itself")]
+    [InlineData("""{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}""", "No text fits the grammar")]
+    [InlineData("{", "schema: is not JSON")]
+    [InlineData("[]", "schema #: must be a schema")]
+    public void A_schema_that_cannot_be_used_is_refused_by_name(string schema, string problem)
+    {
+        var error = Assert.Throws<OperatingException>(() => GrammarWalk.Compile(GrammarKind.JsonSchema, schema));
+        Assert.Equal(OperatingError.InvalidRequest, error.Error);
+        Assert.Contains(problem, error.Message, StringComparison.Ordinal);
+    }
+
+    private static void AssertFits(string schema, string text, int seed)
+    {
+        using JsonDocument parsedSchema = JsonDocument.Parse(schema);
+        using JsonDocument value = JsonDocument.Parse(text);
+        string? problem = SchemaValidator.Problem(parsedSchema.RootElement, parsedSchema.RootElement, value.RootElement);
+        Assert.True(problem is null, $"seed {seed}: {problem}\nschema {schema}\ntext {text}");
+    }
+}

@@ -1,0 +1,142 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace Conclave.Engine.Tests.Grammars;
+
+/// <summary>Says whether a value fits a schema: written from the standard, slow and plain, and unlike the product's code in every way.</summary>
+internal static class SchemaValidator
+{
+    /// <summary>Null if it fits; else why not.</summary>
+    public static string? Problem(JsonElement root, JsonElement schema, JsonElement value, string at = "$")
+    {
+        if (schema.ValueKind == JsonValueKind.True) return null;
+        if (schema.ValueKind == JsonValueKind.False) return $"{at}: nothing is allowed";
+        foreach (JsonProperty keyword in schema.EnumerateObject())
+        {
+            string? problem = Check(root, schema, keyword.Name, keyword.Value, value, at);
+            if (problem is not null) return problem;
+        }
+
+        return null;
+    }
+
+    private static string? Check(JsonElement root, JsonElement schema, string name, JsonElement rule, JsonElement value, string at) => name switch
+    {
+        "type" => Require(TypesOf(schema, rule).Any(type => IsType(value, type)), at, $"is {value.ValueKind}, not {rule}"),
+        "enum" => Require(rule.EnumerateArray().Any(one => JsonElement.DeepEquals(one, value)), at, "is none of the enum"),
+        "const" => Require(JsonElement.DeepEquals(rule, value), at, "is not the const"),
+        "$ref" => Problem(root, Resolve(root, rule.GetString()!), value, at),
+        "allOf" => rule.EnumerateArray().Select(one => Problem(root, one, value, at)).FirstOrDefault(problem => problem is not null),
+        "anyOf" or "oneOf" => Require(rule.EnumerateArray().Any(one => Problem(root, one, value, at) is null), at, $"fits no {name}"),
+        _ => value.ValueKind switch
+        {
+            JsonValueKind.Object => CheckObject(root, schema, name, rule, value, at),
+            JsonValueKind.Array => CheckArray(root, schema, name, rule, value, at),
+            JsonValueKind.String => CheckString(name, rule, value.GetString()!, at),
+            JsonValueKind.Number => CheckNumber(name, rule, value.GetDecimal(), at),
+            _ => null,
+        },
+    };
+
+    private static IEnumerable<string> TypesOf(JsonElement schema, JsonElement rule)
+    {
+        if (schema.TryGetProperty("nullable", out JsonElement nullable) && nullable.ValueKind == JsonValueKind.True) yield return "null";
+        foreach (JsonElement type in rule.ValueKind == JsonValueKind.Array ? rule.EnumerateArray().ToArray() : [rule]) yield return type.GetString()!;
+    }
+
+    private static bool IsType(JsonElement value, string type) => type switch
+    {
+        "null" => value.ValueKind == JsonValueKind.Null,
+        "boolean" => value.ValueKind is JsonValueKind.True or JsonValueKind.False,
+        "object" => value.ValueKind == JsonValueKind.Object,
+        "array" => value.ValueKind == JsonValueKind.Array,
+        "string" => value.ValueKind == JsonValueKind.String,
+        "number" => value.ValueKind == JsonValueKind.Number,
+        _ => value.ValueKind == JsonValueKind.Number && double.IsInteger(value.GetDouble()),
+    };
+
+    private static JsonElement Resolve(JsonElement root, string reference) =>
+        reference.Split('/').Skip(1).Aggregate(root, (at, part) => at.GetProperty(part.Replace("~1", "/").Replace("~0", "~")));
+
+    private static string? CheckObject(JsonElement root, JsonElement schema, string name, JsonElement rule, JsonElement value, string at)
+    {
+        switch (name)
+        {
+            case "properties":
+                foreach (JsonProperty property in rule.EnumerateObject())
+                {
+                    foreach (JsonProperty member in value.EnumerateObject().Where(member => member.Name == property.Name))
+                    {
+                        if (Problem(root, property.Value, member.Value, $"{at}.{property.Name}") is { } problem) return problem;
+                    }
+                }
+
+                return null;
+            case "required":
+                return rule.EnumerateArray().Select(one => one.GetString()!).FirstOrDefault(one => !value.TryGetProperty(one, out _)) is { } missing ? $"{at}: lacks {missing}" : null;
+            case "additionalProperties":
+                var known = schema.TryGetProperty("properties", out JsonElement properties) ? properties.EnumerateObject().Select(property => property.Name).ToHashSet() : [];
+                return value.EnumerateObject().Where(member => !known.Contains(member.Name))
+                    .Select(member => Problem(root, rule, member.Value, $"{at}.{member.Name}")).FirstOrDefault(problem => problem is not null);
+            case "propertyNames":
+                return value.EnumerateObject().Select(member => Problem(root, rule, JsonSerializer.SerializeToElement(member.Name), at)).FirstOrDefault(problem => problem is not null);
+            case "patternProperties":
+                return value.EnumerateObject().SelectMany(member => rule.EnumerateObject().Where(one => Regex.IsMatch(member.Name, one.Name)).Select(one => Problem(root, one.Value, member.Value, at)))
+                    .FirstOrDefault(problem => problem is not null);
+            case "minProperties": return Require(value.EnumerateObject().Count() >= rule.GetInt32(), at, "has too few properties");
+            case "maxProperties": return Require(value.EnumerateObject().Count() <= rule.GetInt32(), at, "has too many properties");
+            default: return null;
+        }
+    }
+
+    private static string? CheckArray(JsonElement root, JsonElement schema, string name, JsonElement rule, JsonElement value, string at)
+    {
+        switch (name)
+        {
+            case "minItems": return Require(value.GetArrayLength() >= rule.GetInt32(), at, "is too short");
+            case "maxItems": return Require(value.GetArrayLength() <= rule.GetInt32(), at, "is too long");
+            case "prefixItems":
+                return value.EnumerateArray().Zip(rule.EnumerateArray()).Select(pair => Problem(root, pair.Second, pair.First, $"{at}[]")).FirstOrDefault(problem => problem is not null);
+            case "items":
+                int skipped = schema.TryGetProperty("prefixItems", out JsonElement prefix) ? prefix.GetArrayLength() : 0;
+                return value.EnumerateArray().Skip(skipped).Select(item => Problem(root, rule, item, $"{at}[]")).FirstOrDefault(problem => problem is not null);
+            default: return null;
+        }
+    }
+
+    private static string? CheckString(string name, JsonElement rule, string value, string at) => name switch
+    {
+        "minLength" => Require(value.EnumerateRunes().Count() >= rule.GetInt32(), at, "is too short"),
+        "maxLength" => Require(value.EnumerateRunes().Count() <= rule.GetInt32(), at, "is too long"),
+        "pattern" => Require(Regex.IsMatch(value, rule.GetString()!), at, $"'{value}' does not match {rule}"),
+        "format" => Require(FitsFormat(rule.GetString()!, value), at, $"'{value}' is no {rule}"),
+        _ => null,
+    };
+
+    private static bool FitsFormat(string format, string value) => format switch
+    {
+        "date" => DateOnly.TryParseExact(value, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out _),
+        "date-time" => value.Contains('T') && DateTimeOffset.TryParse(value, CultureInfo.InvariantCulture, out _),
+        "time" => DateTimeOffset.TryParse($"2000-01-02T{value}", CultureInfo.InvariantCulture, out _),
+        "uuid" => Guid.TryParseExact(value, "D", out _),
+        "email" => System.Net.Mail.MailAddress.TryCreate(value, out _),
+        "ipv4" => System.Net.IPAddress.TryParse(value, out var four) && four.AddressFamily == System.Net.Sockets.AddressFamily.InterNetwork && value.Split('.').Length == 4,
+        "ipv6" => System.Net.IPAddress.TryParse(value, out var six) && six.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6,
+        "uri" => Uri.TryCreate(value, UriKind.Absolute, out _),
+        "hostname" => Uri.CheckHostName(value) is not UriHostNameType.Unknown,
+        _ => true,
+    };
+
+    private static string? CheckNumber(string name, JsonElement rule, decimal value, string at) => name switch
+    {
+        "minimum" => Require(value >= rule.GetDecimal(), at, $"{value} is below {rule}"),
+        "maximum" => Require(value <= rule.GetDecimal(), at, $"{value} is above {rule}"),
+        "exclusiveMinimum" => Require(value > rule.GetDecimal(), at, $"{value} is not above {rule}"),
+        "exclusiveMaximum" => Require(value < rule.GetDecimal(), at, $"{value} is not below {rule}"),
+        "multipleOf" => Require(value % rule.GetDecimal() == 0, at, $"{value} is no multiple of {rule}"),
+        _ => null,
+    };
+
+    private static string? Require(bool holds, string at, string problem) => holds ? null : $"{at}: {problem}";
+}
