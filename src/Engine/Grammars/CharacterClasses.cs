@@ -15,7 +15,7 @@ internal static class CharacterClasses
     private static readonly Lazy<CodePoints> UnicodeSpaces = new(() => Where(Rune.IsWhiteSpace).Union(CodePoints.Single(0xFEFF)));
 
     /// <summary>Any character but line ends: what <c>.</c> stands for.</summary>
-    public static CodePoints NoLineEnd { get; } = CodePoints.Of(('\n', '\n'), ('\r', '\r'), (0x2028, 0x2029)).Complement();
+    public static CodePoints NoLineEnd { get; } = CodePoints.Of(('\n', '\n'), ('\r', '\r'), (0x2028, 0x2029)).Complement().Intersect(CodePoints.Basic);
 
     /// <summary>The class of <c>\d</c>, <c>\w</c> or <c>\s</c> as it allows (<paramref name="isWide"/> false) or as it excludes.</summary>
     public static CodePoints? Named(char letter, bool isWide) => letter switch

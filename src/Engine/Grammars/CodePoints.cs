@@ -14,6 +14,12 @@ internal sealed class CodePoints
     /// <summary>Every scalar value.</summary>
     public static CodePoints All { get; } = Of((0, Last));
 
+    /// <summary>Values that are one UTF-16 unit. Of those beyond some validators say that they are two characters.</summary>
+    public static CodePoints Basic { get; } = Of((0, 0xFFFF));
+
+    /// <summary>Values that are two UTF-16 units.</summary>
+    public static CodePoints Wide { get; } = Of((0x10000, Last));
+
     /// <summary>No value.</summary>
     public static CodePoints None { get; } = new([]);
 
@@ -79,7 +85,7 @@ internal sealed class CodePoints
         return Of(CollectionsMarshal.AsSpan(gaps));
     }
 
-    public CodePoints Intersect(CodePoints other) => Complement().Union(other.Complement()).Complement();
+    public CodePoints Intersect(CodePoints other) => ReferenceEquals(this, All) ? other : ReferenceEquals(other, All) ? this : Complement().Union(other.Complement()).Complement();
 
     public CodePoints Except(CodePoints other) => Intersect(other.Complement());
 

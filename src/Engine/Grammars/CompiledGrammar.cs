@@ -6,10 +6,10 @@ namespace Conclave.Engine.Grammars;
 /// </summary>
 public sealed class CompiledGrammar
 {
-    private CompiledGrammar(Automaton automaton, TokenVocabulary vocabulary)
+    private CompiledGrammar(Automaton automaton, TokenVocabulary vocabulary, long cacheSizeBytes)
     {
         (Vocabulary, Automaton) = (vocabulary, automaton);
-        Cache = new ConfigurationCache(automaton, vocabulary);
+        Cache = new ConfigurationCache(automaton, vocabulary, cacheSizeBytes);
 
         // The first mask of every sequence; made here, it costs no step anything.
         Cache.Mask(Cache.Start);
@@ -30,10 +30,13 @@ public sealed class CompiledGrammar
 
     /// <summary>Compiles <paramref name="spec"/>; takes milliseconds to about a second, so never within a step.</summary>
     /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>: the spec cannot be used; the message names the place in it.</exception>
-    public static CompiledGrammar Compile(GrammarSpec spec, TokenVocabulary vocabulary)
+    public static CompiledGrammar Compile(GrammarSpec spec, TokenVocabulary vocabulary) => Compile(spec, vocabulary, ConfigurationCache.DefaultSizeBytes);
+
+    /// <summary>As the other one, with a cache of so many bytes.</summary>
+    internal static CompiledGrammar Compile(GrammarSpec spec, TokenVocabulary vocabulary, long cacheSizeBytes)
     {
         ArgumentNullException.ThrowIfNull(spec);
         ArgumentNullException.ThrowIfNull(vocabulary);
-        return new CompiledGrammar(AutomatonBuilder.Build(GrammarReader.Read(spec), vocabulary), vocabulary);
+        return new CompiledGrammar(AutomatonBuilder.Build(GrammarReader.Read(spec), vocabulary), vocabulary, cacheSizeBytes);
     }
 }

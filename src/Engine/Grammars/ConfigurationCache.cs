@@ -7,10 +7,10 @@ namespace Conclave.Engine.Grammars;
 internal sealed class ConfigurationCache
 {
     /// <summary>Memory after which everything is forgotten and begun anew, in bytes, roughly.</summary>
-    private const long MaxSizeBytes = 24L << 20;
+    public const long DefaultSizeBytes = 24L << 20;
 
-    /// <summary>Most ways to read one text: more is a grammar that nobody meant.</summary>
-    private const int MaxPositions = 4096;
+    /// <summary>Most states that one text leads to: more is a grammar that nobody meant, and every step would pay for it.</summary>
+    private const int MaxReached = 20_000;
 
     private readonly Automaton _automaton;
     private readonly TokenVocabulary _vocabulary;
@@ -24,21 +24,23 @@ internal sealed class ConfigurationCache
     private readonly Stack<Position> _open = new();
     private readonly List<Position> _found = [];
     private readonly Configuration[] _path;
+    private readonly long _maxSizeBytes;
+    private Configuration _start;
     private long _sizeBytes;
     private int _epoch;
     private int _frameCount;
     private long _maskCount;
 
-    public ConfigurationCache(Automaton automaton, TokenVocabulary vocabulary)
+    public ConfigurationCache(Automaton automaton, TokenVocabulary vocabulary, long maxSizeBytes = DefaultSizeBytes)
     {
-        (_automaton, _vocabulary) = (automaton, vocabulary);
+        (_automaton, _vocabulary, _maxSizeBytes) = (automaton, vocabulary, maxSizeBytes);
         _path = new Configuration[vocabulary.MaxLength + 1];
         lock (_gate)
-            Start = Close([new Position(automaton.Start, null)]);
+            _start = Close([new Position(automaton.Start, null)]);
     }
 
     /// <summary>Before the first byte.</summary>
-    public Configuration Start { get; }
+    public Configuration Start => Volatile.Read(ref _start);
 
     /// <summary>Masks computed since the start, those that were forgotten and made again included.</summary>
     public long MaskCount => Interlocked.Read(ref _maskCount);
@@ -145,10 +147,10 @@ internal sealed class ConfigurationCache
     {
         if (!Fits(position.State, position.Frame) || !_reached.Add(position))
             return;
-        if (_reached.Count > MaxPositions * 16)
+        if (_reached.Count > MaxReached)
         {
             throw new OperatingException(
-                OperatingError.InvalidRequest, $"The grammar is too ambiguous: the text so far can be read in more than {MaxPositions} ways. Make its alternatives differ in their first characters.");
+                OperatingError.InvalidRequest, $"The grammar is too ambiguous: the text so far leads to more than {MaxReached} states. Make its alternatives differ in their first characters, or have fewer of them.");
         }
 
         _open.Push(position);
@@ -177,17 +179,21 @@ internal sealed class ConfigurationCache
     /// <summary><paramref name="configuration"/> as the cache knows it now: it may be older than the cache's last beginning.</summary>
     private Configuration Current(Configuration configuration)
     {
-        if (_sizeBytes > MaxSizeBytes)
+        if (_sizeBytes > _maxSizeBytes)
         {
             _configurations.Clear();
             _masks.Clear();
             _frames.Clear();
             _sizeBytes = 0;
             _epoch++;
+            Volatile.Write(ref _start, Renew(_start));
         }
 
-        if (configuration.Epoch == _epoch)
-            return configuration;
+        return configuration.Epoch == _epoch ? configuration : Renew(configuration);
+    }
+
+    private Configuration Renew(Configuration configuration)
+    {
         Position[] positions = [.. configuration.Positions.Select(position => position with { Frame = Renew(position.Frame) })];
         Array.Sort(positions, (a, b) => a.State != b.State ? a.State.CompareTo(b.State) : (a.Frame?.Id ?? -1).CompareTo(b.Frame?.Id ?? -1));
         return Intern(new Configuration(positions, configuration.IsComplete, _automaton.ClassCount, _epoch));

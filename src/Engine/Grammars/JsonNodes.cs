@@ -21,13 +21,20 @@ internal sealed class JsonNodes
 
     private readonly Rule _string = new("a JSON string");
     private readonly Rule _character = new("a JSON character");
+    private readonly Rule _basic = new("a JSON character");
+    private readonly Rule _wide = new("a JSON character");
     private readonly Rule _space = new("JSON white space");
     private readonly Rule _value = new("a JSON value");
 
     public JsonNodes()
     {
         _space.Body = Node.Any(Node.Empty, Node.Text(" "), Node.Of(Node.Text("\n"), new Node.Repeat(Node.Text(" "), 0, MaxIndent)));
-        _character.Body = Characters(CodePoints.All);
+        _basic.Body = Node.Any(
+            new Node.Character(CodePoints.Basic.Except(Escaped)),
+            Node.Of(Node.Text("\\"), new Node.Character(CodePoints.OfCharacters("\"\\/bfnrt"))),
+            Node.Of(Node.Text("\\u"), BasicUnit()));
+        _wide.Body = Node.Any(new Node.Character(CodePoints.Wide), Node.Of(Node.Text("\\u"), WideUnits()));
+        _character.Body = Node.Any(_basic.Body, _wide.Body);
         _string.Body = Node.Of(Node.Text("\""), new Node.Repeat(_character.Body, 0, Node.Repeat.Unbounded), Node.Text("\""));
         _value.Body = Node.Any(AnyObject, AnyArray, String, Number, Literals);
     }
@@ -43,6 +50,12 @@ internal sealed class JsonNodes
 
     /// <summary>One character of a string, however it is written.</summary>
     public Node AnyCharacter => new Node.Call(_character);
+
+    /// <summary>One of <see cref="CodePoints.Basic"/>.</summary>
+    public Node BasicCharacter => new Node.Call(_basic);
+
+    /// <summary>One of <see cref="CodePoints.Wide"/>.</summary>
+    public Node WideCharacter => new Node.Call(_wide);
 
     /// <summary>Any object.</summary>
     public Node AnyObject => Object(Separated(Member(String, Value)), mayBeEmpty: true);
@@ -103,17 +116,10 @@ internal sealed class JsonNodes
         _ => Node.Text(value.GetRawText()),
     };
 
-    /// <summary>A character of <paramref name="set"/> as a string writes it: raw where that is allowed, else escaped. All characters also have their escapes.</summary>
+    /// <summary>A character of <paramref name="set"/> as a string writes it: raw where that is allowed, else escaped.</summary>
     public static Node Characters(CodePoints set)
     {
         var ways = new List<Node> { new Node.Character(set.Except(Escaped)) };
-        if (set.Ranges.Length == 1 && set.Complement().IsEmpty)
-        {
-            ways.Add(Node.Of(Node.Text("\\"), new Node.Character(CodePoints.OfCharacters("\"\\/bfnrt"))));
-            ways.Add(Node.Of(Node.Text("\\u"), AnyUnit()));
-            return Node.Any([.. ways]);
-        }
-
         foreach ((int first, int last) in set.Intersect(Escaped).Ranges.ToArray())
         {
             for (int value = first; value <= last; value++)
@@ -135,15 +141,18 @@ internal sealed class JsonNodes
         _ => $"\\u{value:x4}",
     });
 
-    /// <summary>Four hexadecimal digits; halves of a surrogate pair only in pairs.</summary>
-    private static Node AnyUnit()
+    /// <summary>Four hexadecimal digits of a character, not of half a surrogate pair.</summary>
+    private static Node BasicUnit()
     {
         Node hex = Hex("0123456789abcdefABCDEF");
-        Node d = Hex("dD");
-        return Node.Any(
-            Node.Of(Hex("0123456789abcefABCEF"), hex, hex, hex),
-            Node.Of(d, Hex("01234567"), hex, hex),
-            Node.Of(d, Hex("89abAB"), hex, hex, Node.Text("\\u"), d, Hex("cdefCDEF"), hex, hex));
+        return Node.Any(Node.Of(Hex("0123456789abcefABCEF"), hex, hex, hex), Node.Of(Hex("dD"), Hex("01234567"), hex, hex));
+    }
+
+    /// <summary>Four digits of the first half of a surrogate pair, and the escape of the second half.</summary>
+    private static Node WideUnits()
+    {
+        Node hex = Hex("0123456789abcdefABCDEF");
+        return Node.Of(Hex("dD"), Hex("89abAB"), hex, hex, Node.Text("\\u"), Hex("dD"), Hex("cdefCDEF"), hex, hex);
     }
 
     private static Node Hex(string digits) => new Node.Character(CodePoints.OfCharacters(digits));

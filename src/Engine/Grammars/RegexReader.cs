@@ -5,7 +5,7 @@ namespace Conclave.Engine.Grammars;
 
 /// <summary>
 /// Regular expressions: what ECMAScript, .NET and Python agree on, without what is not regular (back references, look-around, word boundaries) and
-/// without flags. <c>^</c> and <c>$</c> stand at the ends of the expression or of its alternatives. Lazy quantifiers mean the same as greedy ones here.
+/// without flags. Characters that some dialects count as two (beyond U+FFFF) match only where the expression names them. <c>^</c> and <c>$</c> stand at the ends of the expression or of its alternatives. Lazy quantifiers mean the same as greedy ones here.
 /// </summary>
 internal sealed partial class RegexReader
 {

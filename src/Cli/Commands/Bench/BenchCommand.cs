@@ -17,5 +17,6 @@ internal static class BenchCommand
         RebalanceBench.Create(),
         SpeculateBench.Create(),
         ServeBench.Create(),
+        GrammarBench.Create(),
     };
 }

@@ -20,9 +20,31 @@ internal sealed class CharacterAutomaton
         return made;
     }
 
-    /// <summary>Strings of so many characters.</summary>
-    public static CharacterAutomaton OfLength(int min, int? max, string path) =>
-        Of(max < min ? Node.Never : new Node.Repeat(new Node.Character(CodePoints.All), min, max ?? Node.Repeat.Unbounded), path);
+    /// <summary>
+    /// Strings of so many characters, whether a character beyond U+FFFF counts as one, as the standard says, or as two, as some validators do: the first
+    /// <paramref name="min"/> are not such, and behind them one takes the place of two.
+    /// </summary>
+    public static CharacterAutomaton OfLength(int min, int? max, string path)
+    {
+        var made = new CharacterAutomaton(path);
+        int first = made._stateCount;
+        int At(int length) => length == 0 ? 0 : first + length - 1;
+        made._stateCount += Math.Max(min, max ?? min) + 2;
+        for (int length = 0; length < min; length++)
+            made.AddEdge(At(length), CodePoints.Basic, At(length + 1));
+        if (max is null)
+            made.AddEdge(At(min), CodePoints.All, At(min));
+        for (int length = min; length < max; length++)
+        {
+            made.AddEdge(At(length), CodePoints.Basic, At(length + 1));
+            if (length + 2 <= max)
+                made.AddEdge(At(length), CodePoints.Wide, At(length + 2));
+        }
+
+        for (int length = min; length <= (max ?? min); length++)
+            made.AddEdge(At(length), null, 1);
+        return made;
+    }
 
     /// <summary>Strings of both: the states of the product, as far as they are reached.</summary>
     /// <exception cref="OperatingException">Too large.</exception>

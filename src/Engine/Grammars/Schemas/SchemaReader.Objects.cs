@@ -90,7 +90,7 @@ internal sealed partial class SchemaReader
             return _json.Object(_json.Separated(member), mayBeEmpty: min == 0);
         if (facts.MaxProperties == 0)
             return _json.Object(Node.Never, mayBeEmpty: true);
-        var following = new Node.Repeat(Node.Of(_json.Comma, member), Math.Max(0, min - 1), facts.MaxProperties - 1 ?? Node.Repeat.Unbounded);
+        var following = new Node.Repeat(Node.Of(_json.Comma, member), Math.Max(0, min - 1), Cap(facts.MaxProperties, min, MaxWrittenItems) - 1 ?? Node.Repeat.Unbounded);
         return _json.Object(Node.Of(member, following), mayBeEmpty: min == 0);
     }
 

@@ -5,10 +5,15 @@ namespace Conclave.Engine.Grammars;
 /// <summary>Strings, lists and enumerated values.</summary>
 internal sealed partial class SchemaReader
 {
+    // Upper bounds beyond these are lowered to them: what is generated still fits, and the automaton stays small.
+    private const int MaxWrittenLength = 16_384;
+    private const int MaxCheckedLength = 1024;
+    private const int MaxWrittenItems = 4096;
+
     /// <summary>The characters of a string that fits, as they are: for notations without quotes.</summary>
     public static CharacterAutomaton? Text(SchemaFacts facts)
     {
-        CharacterAutomaton? text = facts.MinLength == 0 && facts.MaxLength is null ? null : CharacterAutomaton.OfLength(facts.MinLength, facts.MaxLength, facts.Path);
+        CharacterAutomaton? text = facts.MinLength == 0 && facts.MaxLength is null ? null : CharacterAutomaton.OfLength(facts.MinLength, Cap(facts.MaxLength, facts.MinLength, MaxCheckedLength), facts.Path);
         foreach ((string pattern, string path) in facts.Patterns)
         {
             CharacterAutomaton matching = CharacterAutomaton.Of(RegexReader.ReadSearch(pattern, $"schema {path}", set => new Node.Character(set)), path);
@@ -24,7 +29,7 @@ internal sealed partial class SchemaReader
         {
             return facts.MinLength == 0 && facts.MaxLength is null ? _json.String
                 : facts.MaxLength < facts.MinLength ? Node.Never
-                : Quoted(new Node.Repeat(_json.AnyCharacter, facts.MinLength, facts.MaxLength ?? Node.Repeat.Unbounded));
+                : Quoted(CharacterAutomaton.OfLength(facts.MinLength, Cap(facts.MaxLength, facts.MinLength, MaxWrittenLength), facts.Path).ToNode(Character));
         }
 
         // One expression alone keeps its own shape, which is smaller than the automaton of several.
@@ -33,14 +38,19 @@ internal sealed partial class SchemaReader
         return Quoted(Text(facts)!.ToNode(Character));
     }
 
-    private Node Character(CodePoints set) => set.Complement().IsEmpty ? _json.AnyCharacter : JsonNodes.Characters(set);
+    private static int? Cap(int? max, int min, int most) => max is { } given ? Math.Min(given, Math.Max(min, most)) : null;
+
+    private Node Character(CodePoints set) => ReferenceEquals(set, CodePoints.All) ? _json.AnyCharacter
+        : ReferenceEquals(set, CodePoints.Basic) ? _json.BasicCharacter
+        : ReferenceEquals(set, CodePoints.Wide) ? _json.WideCharacter
+        : JsonNodes.Characters(set);
 
     private static Node Quoted(Node characters) => Node.Of(Node.Text("\""), characters, Node.Text("\""));
 
     private Node OfArray(SchemaFacts facts)
     {
         bool isClosed = facts.Items is { All: var items } && items.Any(item => item.Value.ValueKind == JsonValueKind.False);
-        int max = Math.Min(facts.MaxItems ?? int.MaxValue, isClosed ? facts.PrefixItems.Count : int.MaxValue);
+        int max = Math.Min(Cap(facts.MaxItems, facts.MinItems, MaxWrittenItems) ?? int.MaxValue, isClosed ? facts.PrefixItems.Count : int.MaxValue);
         if (max < facts.MinItems)
             return Node.Never;
         bool isBounded = max < int.MaxValue;
