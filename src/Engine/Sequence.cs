@@ -99,9 +99,6 @@ public sealed class Sequence : IDisposable
     /// <summary>Most drafts it has use for: short of the end, and of pages for what the module writes on the way.</summary>
     internal int DraftRoom => Math.Min(Request.MaxTokens - _channel.WrittenCount - 1, Pages.Capacity - TokenCount + 2);
 
-    /// <summary>Rows it would like to have in a decode step: its last token and its drafts.</summary>
-    internal int DecodeRows => 1 + DraftCount;
-
     /// <summary>Tokens generated so far, resumed ones included.</summary>
     internal ReadOnlySpan<GeneratedToken> Output => _channel.Written;
 
