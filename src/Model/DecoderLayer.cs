@@ -77,6 +77,7 @@ internal sealed unsafe class DecoderLayer
             var rows = pass.RoutedRows;
             if (LeavesShared(experts))
             {
+                pass.Mark(StepActivity.RoutedExperts, _index);
                 rows.SharedExperts = _always;
                 rows.SharedOutput = pass.BlockOutput;
             }

@@ -27,6 +27,9 @@ public enum StepActivity
     /// <summary>Behind the last layer.</summary>
     Done,
 
+    /// <summary>Final norm and head.</summary>
+    Head,
+
     /// <summary>Rows at another silo, from being sent to being received.</summary>
     RoundTrip,
 }

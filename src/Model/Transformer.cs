@@ -169,8 +169,8 @@ public sealed unsafe class Transformer : IDisposable
 
     private void Embed(in Weight embedding, RowSet destination)
     {
-        for (var row = 0; row < _pass.Rows; row++)
-            _compute.Kernels.Widen(embedding, _pass.Batch.Tokens[row], 1, destination.Row(row));
+        var loop = new EmbedLoop { Kernels = _compute.Kernels, Embedding = embedding, Tokens = _pass.Batch.Tokens, Destination = destination };
+        _compute.Run(ref loop, _pass.Rows, Config.HiddenSize);
     }
 
     /// <summary>Final norm of all rows, since an MTP module goes on from each; the head for those that asked for logits only.</summary>
@@ -178,8 +178,24 @@ public sealed unsafe class Transformer : IDisposable
     {
         var batch = _pass.Batch;
         var width = Config.HiddenSize;
+        _pass.Mark(StepActivity.Head, Config.LayerCount);
         _pass.RmsNorm(new RowSet(_pass.Hidden, width), norm, new RowSet(batch.HiddenData, width), batch.RowCount, width);
         if (batch.LogitRowCount > 0)
             _compute.Linear(head, new RowSet(batch.HiddenData, width, batch.LogitRowIndex), new RowSet(batch.LogitData, Config.VocabularySize), batch.LogitRowCount);
+        _pass.Mark(StepActivity.Done, Config.LayerCount);
+    }
+
+    private struct EmbedLoop : IParallelLoop
+    {
+        public KernelSet Kernels;
+        public Weight Embedding;
+        public int* Tokens;
+        public RowSet Destination;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var row = start; row < end; row++)
+                Kernels.Widen(Embedding, Tokens[row], 1, Destination.Row(row));
+        }
     }
 }

@@ -73,6 +73,7 @@ public static class ChromeTrace
         StepActivity.Dispatch => "dispatch",
         StepActivity.RoutedExperts => "routed experts",
         StepActivity.DenseExperts => "dense or shared experts",
+        StepActivity.Head => "head",
         StepActivity.Wait => "wait",
         StepActivity.Combine => "combine",
         StepActivity.RoundTrip => "rows at experts",

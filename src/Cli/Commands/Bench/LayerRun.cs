@@ -85,8 +85,7 @@ internal sealed unsafe class LayerRun : IDisposable
     {
         _timeline.Clear();
         _model.Forward(_batch);
-        _timeline.Mark(StepActivity.Done, 1, 0);
-        Span<double> seconds = [0, 0];
+        Span<double> seconds = [0, 0, 0];
         foreach (StepSpan span in _timeline.Spans) seconds[span.Layer] += (double)(span.End - span.Start) / Stopwatch.Frequency;
         return (seconds[0], seconds[1]);
     }

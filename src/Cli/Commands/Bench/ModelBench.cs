@@ -41,11 +41,12 @@ internal static class ModelBench
     private static readonly Option<int> Context = new("--context") { Description = "Tokens that each sequence has before it decodes", DefaultValueFactory = _ => 128 };
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
     private static readonly Option<int> Runs = new("--runs") { Description = "Measurements of each kind, in turns; medians are shown", DefaultValueFactory = _ => 3 };
+    private static readonly Option<bool> Profile = new("--profile") { Description = "Tell what decode steps spend their time with" };
     private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
 
     public static Command Create()
     {
-        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Json };
+        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Profile, Json };
         command.SetAction(Run);
         return command;
     }
@@ -65,6 +66,7 @@ internal static class ModelBench
         using var speed = new MachineSpeed(workers, 512L << 20);
         using var subject = new ModelRun(checkpoint, workers, batches.Max(), parsed.GetValue(Context), parsed.GetValue(Decode), parsed.GetValue(Prefill));
         await subject.WarmUp(cancellationToken);
+        var profiles = batches.Select(_ => (Ms: new double[Enum.GetValues<StepActivity>().Length], Steps: 0)).ToArray();
         List<ModelSample> prefills = [];
         var decodes = batches.Select(_ => new List<ModelSample>()).ToArray();
         for (int run = 0; run < parsed.GetValue(Runs); run++)
@@ -74,7 +76,9 @@ internal static class ModelBench
             for (int i = 0; i < batches.Length; i++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                subject.Profile = parsed.GetValue(Profile) ? profiles[i] : null;
                 ModelSample sample = subject.Decode(batches[i]);
+                profiles[i] = subject.Profile ?? profiles[i];
                 double after = speed.Measure();
                 decodes[i].Add(sample with { Bandwidth = (before + after) / 2 });
                 before = after;
@@ -87,7 +91,7 @@ internal static class ModelBench
             [.. batches.Select((batch, i) => DecodeOf(decodes[i], batch))],
             speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels);
         if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
-        else Show(figures);
+        else Show(figures, [.. profiles.Where(profile => profile.Steps > 0)]);
         return CommandLine.Done;
     }
 
@@ -115,7 +119,7 @@ internal static class ModelBench
         MachineSpeed.Median(samples.Select(sample => sample.KernelShare)),
         samples.Average(sample => sample.ExpertsPerLayer));
 
-    private static void Show(ModelFigures f)
+    private static void Show(ModelFigures f, (double[] Ms, int Steps)[] profiles)
     {
         AnsiConsole.WriteLine($"{f.Model}, {f.Threads} threads, {f.Kernels}; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
         var table = new Table().AddColumns("work", "tokens/s", "ms", "GB/s", "of GB/s", "GFLOP/s", "of FMA", "kernels", "experts");
@@ -125,5 +129,11 @@ internal static class ModelBench
             table.AddRow($"decode {d.Batch}", $"{d.TokensPerSecond:F1}", $"{d.StepMs:F2}", $"{d.WeightGbPerSecond:F1}", $"{d.MemoryShare:P0}", $"{d.Gflops:F0}", $"{d.Gflops / f.FmaGflops:P0}", $"{d.KernelShare:P0}", $"{d.ExpertsPerLayer:F1}");
         AnsiConsole.Write(table);
         AnsiConsole.WriteLine("GB/s: weights read. Kernels: share of the step's thread. Experts: different ones in a layer of a step.");
+        if (profiles.Length == 0) return;
+        var times = new Table().AddColumns(["ms a step", .. f.Decode.Select(d => $"decode {d.Batch}")]);
+        foreach (TableColumn column in times.Columns.Skip(1)) column.RightAligned();
+        foreach (StepActivity activity in Enum.GetValues<StepActivity>().Where(activity => Array.Exists(profiles, profile => profile.Ms[(int)activity] > 0)))
+            times.AddRow([$"{activity}", .. profiles.Select(profile => $"{profile.Ms[(int)activity] / profile.Steps:F3}")]);
+        AnsiConsole.Write(times);
     }
 }

@@ -35,6 +35,7 @@ internal sealed class ModelRun : IDisposable
     private readonly StepBatch _batch;
     private readonly SamplerScratch _sampler;
     private readonly ModelWork _work;
+    private readonly StepTimeline _timeline = new(TimeProvider.System);
     private readonly KvPageTable[] _sequences;
     private readonly int[][] _texts;
     private readonly int _context;
@@ -60,6 +61,9 @@ internal sealed class ModelRun : IDisposable
 
     /// <summary>Which kernels run.</summary>
     public string Kernels => _model.KernelTier.ToString();
+
+    /// <summary>Milliseconds that decode steps have spent with each <see cref="StepActivity"/> so far, and their number; nothing is noted while null.</summary>
+    public (double[] Ms, int Steps)? Profile { get; set; }
 
     /// <summary>Runs everything often enough for the just-in-time compiler to have done its best, and gives every sequence its context.</summary>
     public async Task WarmUp(CancellationToken cancellationToken)
@@ -105,6 +109,7 @@ internal sealed class ModelRun : IDisposable
         for (int step = 0; step < _steps; step++)
         {
             DecodeStep(batch, step);
+            Note();
             long now = Stopwatch.GetTimestamp();
             steps[step] = now - before;
             before = now;
@@ -133,6 +138,13 @@ internal sealed class ModelRun : IDisposable
             (double)(_model.KernelTicks - kernelsBefore) / ticks, _work.ExpertsPerLayer);
     }
 
+    private void Note()
+    {
+        if (Profile is not { } profile) return;
+        foreach (StepSpan span in _timeline.Spans) profile.Ms[(int)span.Activity] += 1e3 * (span.End - span.Start) / Stopwatch.Frequency;
+        Profile = (profile.Ms, profile.Steps + 1);
+    }
+
     private void DecodeStep(int batch, int step)
     {
         _batch.Clear();
@@ -143,6 +155,8 @@ internal sealed class ModelRun : IDisposable
         }
 
         _work.Add(batch, batch);
+        _timeline.Clear();
+        _model.Timeline = Profile is null ? null : _timeline;
         _model.Forward(_batch);
         for (int i = 0; i < batch; i++) Choose(i, _context + step);
     }
