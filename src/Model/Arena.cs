@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
+using Conclave.Model.Checkpoints;
 
 namespace Conclave.Model;
 
-/// <summary>Zeroed native memory outside the garbage collector's heap, 64-byte aligned, freed all at once.</summary>
+/// <summary>Zeroed native memory outside the garbage collector's heap, 64-byte aligned, freed all at once. Large blocks lie in huge pages where the system has them.</summary>
 public sealed unsafe class Arena : IDisposable
 {
     private const int Alignment = 64;
@@ -18,7 +19,10 @@ public sealed unsafe class Arena : IDisposable
     public void* Bytes(long sizeBytes)
     {
         var size = (nuint)Math.Max(sizeBytes, Alignment);
-        var block = NativeMemory.AlignedAlloc(size, Alignment);
+        var isLarge = sizeBytes >= HugePages.WorthSizeBytes;
+        var block = NativeMemory.AlignedAlloc(size, (nuint)(isLarge ? HugePages.SizeBytes : Alignment));
+        if (isLarge)
+            HugePages.Advise((byte*)block, sizeBytes);
         NativeMemory.Clear(block, size);
         _blocks.Add((nint)block);
         return block;

@@ -8,6 +8,9 @@ public static unsafe partial class HugePages
     /// <summary>Size of a huge page; memory should begin at a multiple of it.</summary>
     public const int SizeBytes = 2 << 20;
 
+    /// <summary>Blocks of memory from here on are worth aligning to huge pages.</summary>
+    public const long WorthSizeBytes = 4L * SizeBytes;
+
     // madvise(2), the same on all Linux architectures that .NET runs on.
     private const int AdviseHugePage = 14;
 
