@@ -16,7 +16,7 @@ internal sealed class TinyModel : IDisposable
     private const int MaxRows = 64;
 
     private readonly Checkpoint _checkpoint;
-    private readonly WorkerPool _workers = new(2);
+    private readonly WorkerPool _workers;
     private string? _temporary;
 
     public TinyModel(string golden = "tiny-f32", KvOptions? kv = null)
@@ -24,8 +24,9 @@ internal sealed class TinyModel : IDisposable
     {
     }
 
-    private TinyModel(string directory, int[] promptIds, int[] greedyTokens, KvOptions? kv = null)
+    private TinyModel(string directory, int[] promptIds, int[] greedyTokens, KvOptions? kv = null, int threads = 2)
     {
+        _workers = new WorkerPool(threads);
         _checkpoint = Checkpoint.Open(directory);
         ModelConfig config = _checkpoint.Config;
         Dispatch = new FlakyDispatch(new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(_checkpoint, ExpertShard.AllOf(config))]), _workers));
@@ -39,7 +40,7 @@ internal sealed class TinyModel : IDisposable
     {
         string directory = Path.Combine(Repository(), "models", "demo");
         Tokenizer tokenizer = Tokenizer.Load(directory);
-        return new TinyModel(directory, [.. tokenizer.Encode("Once upon a time there was a little dog named Max. He liked to run in the park with his friend Lily.")], []);
+        return new TinyModel(directory, [.. tokenizer.Encode("Once upon a time there was a little dog named Max. He liked to run in the park with his friend Lily.")], [], threads: 1);
     }
 
     /// <summary>Random weights for a configuration that is a golden case's with some keys changed.</summary>
@@ -53,7 +54,7 @@ internal sealed class TinyModel : IDisposable
         string model = Path.Combine(folder, "model");
         Synthesizer.Write(Path.Combine(folder, "config.json"), seed: 9, DType.BF16, model);
         int vocabulary = ModelConfig.Load(model).VocabularySize;
-        return new TinyModel(model, [.. Enumerable.Range(0, 75).Select(i => i * 37 % vocabulary)], []) { _temporary = folder };
+        return new TinyModel(model, [.. Enumerable.Range(0, 75).Select(i => i * 37 % vocabulary)], [], threads: 1) { _temporary = folder };
     }
 
     public Transformer Transformer { get; }

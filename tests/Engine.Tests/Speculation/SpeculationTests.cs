@@ -6,7 +6,7 @@ namespace Conclave.Engine.Tests.Speculation;
 /// <summary>Drafts of the MTP module change no bit of what a sequence gets: with random weights, where next to none is right, and with a trained module, where most are.</summary>
 public sealed class SpeculationTests
 {
-    private const int Requests = 20;
+    private const int Requests = 14;
 
     public static TheoryData<string, int, int> Cases
     {
@@ -15,7 +15,7 @@ public sealed class SpeculationTests
             var cases = new TheoryData<string, int, int>();
             foreach (string model in new[] { "mtp", "sparse", "demo" })
             {
-                foreach ((int drafts, int stepRows) in new[] { (1, 64), (2, 24), (3, 64), (8, 37) })
+                foreach ((int drafts, int stepRows) in new[] { (1, 64), (2, 24), (8, 37) })
                     cases.Add(model, drafts, stepRows);
             }
 
@@ -38,7 +38,7 @@ public sealed class SpeculationTests
         EngineStatus status = engine.Status;
         Assert.Equal((0, 0, 0L), (status.Running, status.PagesInUse, status.FailedSteps));
         Assert.Equal(expected.Sum(tokens => tokens.Length), status.GeneratedTokens);
-        Assert.InRange(status.DraftedTokens, 100, int.MaxValue);
+        Assert.InRange(status.DraftedTokens, 50, int.MaxValue);
         if (name == "demo")
             Assert.InRange(status.AcceptedTokens, status.GeneratedTokens / 4, status.DraftedTokens);
     }
@@ -135,6 +135,18 @@ public sealed class SpeculationTests
     }
 
     [Fact]
+    public async Task Auto_drafts_give_the_same_tokens_too()
+    {
+        using TinyModel model = Open("demo");
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 12).Select(i => RandomRequest(model, i))];
+        string[][] expected = await RunAsync(model, SpeculationOptions.Off, 64, requests);
+        using Engine engine = model.Speculating(SpeculationOptions.Auto);
+        for (int round = 0; round < 3; round++)
+            Assert.Equal(expected, await Task.WhenAll(requests.Select(request => BitsAsync(engine, request with { CacheScope = $"{round / 2}" }))));
+        Assert.InRange(engine.Status.DraftedTokens, 1, int.MaxValue);
+    }
+
+    [Fact]
     public async Task A_model_without_the_module_drafts_nothing()
     {
         using var model = new TinyModel();
@@ -160,7 +172,7 @@ public sealed class SpeculationTests
         return new GenerationRequest
         {
             PromptIds = [.. model.PromptIds[start..], .. model.PromptIds[..random.Next(1, model.PromptIds.Length)]],
-            MaxTokens = random.Next(1, 50),
+            MaxTokens = random.Next(1, 40),
             StopTokenIds = i % 4 == 1 ? [.. Enumerable.Range(0, 8).Select(_ => random.Next(model.Transformer.Config.VocabularySize))] : Array.Empty<int>(),
             MinTokens = i % 8 == 1 ? 1 : 0,
             Sampling = new SamplingParameters
