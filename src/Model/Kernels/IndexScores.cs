@@ -24,10 +24,14 @@ public static unsafe class IndexScores
     {
         for (var t = 0; t < Keys; t += Lanes.Count)
             TLanes.Store(TLanes.Broadcast(0), y + t);
-        var h = 0;
-        for (; h + 4 <= heads; h += 4)
-            FourHeads<TLanes, TVector>(keys, queries + ((long)h * width), weights + h, width, y);
-        for (; h < heads; h++)
+        // Half a block at a time, so that it stays in the nearest cache while all heads use it.
+        for (var t = 0; t < Keys; t += 2 * Lanes.Count)
+        {
+            for (var eight = 0; eight + 8 <= heads; eight += 8)
+                EightHeads<TLanes, TVector>(keys + t, queries + ((long)eight * width), weights + eight, width, y + t);
+        }
+
+        for (var h = heads / 8 * 8; h < heads; h++)
             OneHead<TLanes, TVector>(keys, queries + ((long)h * width), weights[h], width, y);
         if (scales is null)
             return;
@@ -36,42 +40,46 @@ public static unsafe class IndexScores
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourHeads<TLanes, TVector>(float* keys, float* q, float* weights, int width, float* y)
+    private static void EightHeads<TLanes, TVector>(float* keys, float* q0, float* weights, int width, float* y)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
-        TVector a0 = default, a1 = default, a2 = default, a3 = default, b0 = default, b1 = default, b2 = default, b3 = default;
-        TVector c0 = default, c1 = default, c2 = default, c3 = default, d0 = default, d1 = default, d2 = default, d3 = default;
-        float* q1 = q + width, q2 = q1 + width, q3 = q2 + width;
+        TVector a0 = default, a1 = default, b0 = default, b1 = default, c0 = default, c1 = default, d0 = default, d1 = default;
+        TVector e0 = default, e1 = default, f0 = default, f1 = default, g0 = default, g1 = default, h0 = default, h1 = default;
+        float* q1 = q0 + width, q2 = q1 + width, q3 = q2 + width, q4 = q3 + width, q5 = q4 + width, q6 = q5 + width, q7 = q6 + width;
         for (nint i = 0; i < width; i++, keys += Keys)
         {
-            TVector k0 = TLanes.Load(keys), k1 = TLanes.Load(keys + 16), k2 = TLanes.Load(keys + 32), k3 = TLanes.Load(keys + 48);
-            var factor = TLanes.Broadcast(q[i]);
+            TVector k0 = TLanes.Load(keys), k1 = TLanes.Load(keys + 16);
+            var factor = TLanes.Broadcast(q0[i]);
             a0 = TLanes.FusedMultiplyAdd(k0, factor, a0);
             a1 = TLanes.FusedMultiplyAdd(k1, factor, a1);
-            a2 = TLanes.FusedMultiplyAdd(k2, factor, a2);
-            a3 = TLanes.FusedMultiplyAdd(k3, factor, a3);
             factor = TLanes.Broadcast(q1[i]);
             b0 = TLanes.FusedMultiplyAdd(k0, factor, b0);
             b1 = TLanes.FusedMultiplyAdd(k1, factor, b1);
-            b2 = TLanes.FusedMultiplyAdd(k2, factor, b2);
-            b3 = TLanes.FusedMultiplyAdd(k3, factor, b3);
             factor = TLanes.Broadcast(q2[i]);
             c0 = TLanes.FusedMultiplyAdd(k0, factor, c0);
             c1 = TLanes.FusedMultiplyAdd(k1, factor, c1);
-            c2 = TLanes.FusedMultiplyAdd(k2, factor, c2);
-            c3 = TLanes.FusedMultiplyAdd(k3, factor, c3);
             factor = TLanes.Broadcast(q3[i]);
             d0 = TLanes.FusedMultiplyAdd(k0, factor, d0);
             d1 = TLanes.FusedMultiplyAdd(k1, factor, d1);
-            d2 = TLanes.FusedMultiplyAdd(k2, factor, d2);
-            d3 = TLanes.FusedMultiplyAdd(k3, factor, d3);
+            factor = TLanes.Broadcast(q4[i]);
+            e0 = TLanes.FusedMultiplyAdd(k0, factor, e0);
+            e1 = TLanes.FusedMultiplyAdd(k1, factor, e1);
+            factor = TLanes.Broadcast(q5[i]);
+            f0 = TLanes.FusedMultiplyAdd(k0, factor, f0);
+            f1 = TLanes.FusedMultiplyAdd(k1, factor, f1);
+            factor = TLanes.Broadcast(q6[i]);
+            g0 = TLanes.FusedMultiplyAdd(k0, factor, g0);
+            g1 = TLanes.FusedMultiplyAdd(k1, factor, g1);
+            factor = TLanes.Broadcast(q7[i]);
+            h0 = TLanes.FusedMultiplyAdd(k0, factor, h0);
+            h1 = TLanes.FusedMultiplyAdd(k1, factor, h1);
         }
 
         Join<TLanes, TVector>(a0, b0, c0, d0, weights, y);
+        Join<TLanes, TVector>(e0, f0, g0, h0, weights + 4, y);
         Join<TLanes, TVector>(a1, b1, c1, d1, weights, y + 16);
-        Join<TLanes, TVector>(a2, b2, c2, d2, weights, y + 32);
-        Join<TLanes, TVector>(a3, b3, c3, d3, weights, y + 48);
+        Join<TLanes, TVector>(e1, f1, g1, h1, weights + 4, y + 16);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
