@@ -124,7 +124,9 @@ internal sealed class SiloCluster : IAsyncDisposable
             where all.ValueKind == JsonValueKind.Object
             from token in all.GetProperty("content").EnumerateArray()
             select token.GetRawText();
-        return $"{answer.Reasoning}|{answer.Content}|{string.Join(' ', calls)}|{answer.FinishReason}|{answer.Usage.GetRawText()}|{string.Join(' ', logprobs)}";
+        // Not what the cache saved: a prompt that comes again has hits, and what it says is the same.
+        string usage = $"{answer.Usage.GetProperty("prompt_tokens")}+{answer.Usage.GetProperty("completion_tokens")}";
+        return $"{answer.Reasoning}|{answer.Content}|{string.Join(' ', calls)}|{answer.FinishReason}|{usage}|{string.Join(' ', logprobs)}";
     }));
 
     public static Task WaitAsync(Func<bool> holds, string what) => WaitAsync(holds, () => what);
