@@ -88,7 +88,7 @@ public sealed class ValidationTests
         Refused(Good with { CacheScope = new string('s', 513) }, OperatingError.InvalidRequest, "user_id is at most 512");
         Refused(Good with { Deadline = TimeSpan.Zero }, OperatingError.InvalidRequest, "timeout is above 0");
         Refused(Good with { StopTokenIds = new int[257] }, OperatingError.InvalidRequest, "stop_token_ids: 257");
-        Refused(Good with { IgnoreEos = true, Grammar = new(Grammars.GrammarKind.JsonObject, "") }, OperatingError.InvalidRequest, "ignore_eos");
+        Refused(Good with { IgnoreEos = true, Grammar = new(Conclave.Engine.Grammars.GrammarKind.JsonObject, "") }, OperatingError.InvalidRequest, "ignore_eos");
         (Good with { MinTokens = 10, Priority = -100, Sampling = new() { TopK = int.MaxValue, MinP = 1, RepetitionPenalty = 0.01f, LogitBias = [new(399, -100)] } }).Validate(Vocabulary, Context, KvTokens);
     }
 

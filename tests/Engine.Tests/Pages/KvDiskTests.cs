@@ -208,7 +208,7 @@ public sealed class KvDiskTests
     }
 
     /// <summary>Writes pages until it is killed.</summary>
-    public static void WritePages(string directory)
+    internal static void WritePages(string directory)
     {
         var tier = new DiskTier(directory);
         using KvMemory memory = tier.Open(pageCount: 4);
