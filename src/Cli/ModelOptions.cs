@@ -6,6 +6,7 @@ using Conclave.Engine.Speculation;
 using Conclave.Grains;
 using Conclave.Model;
 using Conclave.Model.Chat;
+using Conclave.Model.Kernels;
 using Conclave.Silo;
 
 namespace Conclave.Cli;
@@ -37,6 +38,9 @@ internal sealed class ModelOptions
     public Option<string?> ChatFormat { get; } = new("--chat-format") { Description = $"Force the chat format: {ChatVariants.Choices} (default: as the checkpoint says)", HelpName = "NAME" };
 
     /// <summary>Checked by hand, so that the remedy can be named.</summary>
+    public Option<string> Compute { get; } = ComputeOption();
+
+    /// <summary>Checked by hand, so that the remedy can be named.</summary>
     public Option<string> DispatchType { get; } = new("--dispatch-dtype") { Description = "What rows are rounded to on their way to experts, local ones too: f32, bf16 or fp8; tokens depend on it, so all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
 
     public Option<string> MicroBatches { get; } = new("--micro-batches") { Description = "Cut steps in two, so that communication hides behind computation: 1, 2 or auto", DefaultValueFactory = _ => "auto", HelpName = "N" };
@@ -57,6 +61,7 @@ internal sealed class ModelOptions
         command.Add(KvDisk);
         command.Add(KvDiskSize);
         command.Add(ChatFormat);
+        command.Add(Compute);
         command.Add(DispatchType);
         command.Add(MicroBatches);
         command.Add(Speculate);
@@ -70,6 +75,7 @@ internal sealed class ModelOptions
     {
         ModelDirectory = Directory(parsed),
         Threads = parsed.GetValue(Threads),
+        Compute = ReadCompute(parsed.GetValue(Compute)!),
         SiloPort = ServeHost.FreePort(),
         GatewayPort = ServeHost.FreePort(),
         ClusterId = $"serve-{Environment.ProcessId}",
@@ -143,6 +149,13 @@ internal sealed class ModelOptions
             throw new ArgumentException($"--chat-format: {e.Message}");
         }
     }
+
+    /// <summary><c>--compute</c>, which measurements take too.</summary>
+    public static Option<string> ComputeOption() => new("--compute") { Description = "Large matrix products: f32, or w8a8 (weights and inputs rounded to 8 bits when the model is loaded: faster, other tokens, memory for the copies); all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+
+    /// <summary>What <c>--compute</c> says.</summary>
+    /// <exception cref="ArgumentException">It is none of the choices.</exception>
+    public static ComputeType ReadCompute(string word) => Choose("--compute", word, ("f32", ComputeType.F32), ("w8a8", ComputeType.W8A8));
 
     /// <summary>The value that a word stands for.</summary>
     /// <exception cref="ArgumentException">It stands for none.</exception>

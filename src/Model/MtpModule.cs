@@ -38,10 +38,10 @@ public sealed unsafe class MtpModule : IDisposable
         _embedding = Weight.Bind(checkpoint, prefix + "embed_tokens.weight", c.VocabularySize, c.HiddenSize);
         _embeddingNorm = Vectors.Load(checkpoint, prefix + "enorm.weight", c.HiddenSize, _arena);
         _hiddenNorm = Vectors.Load(checkpoint, prefix + "hnorm.weight", c.HiddenSize, _arena);
-        _projection = Weight.Bind(checkpoint, prefix + "eh_proj.weight", c.HiddenSize, 2 * c.HiddenSize);
+        _projection = Weight.BindProduct(checkpoint, prefix + "eh_proj.weight", c.HiddenSize, 2 * c.HiddenSize);
         _layer = new DecoderLayer(checkpoint, layer, model.KvLayout, _arena);
         _headNorm = Vectors.Load(checkpoint, prefix + "shared_head.norm.weight", c.HiddenSize, _arena);
-        _head = Weight.Bind(checkpoint, prefix + "shared_head.head.weight", c.VocabularySize, c.HiddenSize);
+        _head = Weight.BindProduct(checkpoint, prefix + "shared_head.head.weight", c.VocabularySize, c.HiddenSize);
         _joined = _arena.Floats((long)model.MaxRows * 2 * c.HiddenSize);
         _combine = Combine;
     }

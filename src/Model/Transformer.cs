@@ -50,7 +50,7 @@ public sealed unsafe class Transformer : IDisposable
         _embedding = Weight.Bind(checkpoint, "model.embed_tokens.weight", c.VocabularySize, c.HiddenSize);
         _layers = [.. Enumerable.Range(0, c.LayerCount).Select(layer => new DecoderLayer(checkpoint, layer, KvLayout, _arena))];
         _norm = Vectors.Load(checkpoint, "model.norm.weight", c.HiddenSize, _arena);
-        _head = Weight.Bind(checkpoint, c.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", c.VocabularySize, c.HiddenSize);
+        _head = Weight.BindProduct(checkpoint, c.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", c.VocabularySize, c.HiddenSize);
     }
 
     /// <summary>The architecture.</summary>

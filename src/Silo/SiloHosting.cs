@@ -55,7 +55,7 @@ public static class SiloHosting
 
     private static void AddModel(IServiceCollection services, SiloOptions options)
     {
-        services.AddSingleton(_ => Checkpoint.Open(options.ModelDirectory));
+        services.AddSingleton(_ => Checkpoint.Open(options.ModelDirectory, options.Compute));
         services.AddSingleton(_ => new WorkerPool(options.Threads));
         services.AddSingleton<SiloExperts>();
         services.AddSingleton(provider => new ExpertService(

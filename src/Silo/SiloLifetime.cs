@@ -102,6 +102,7 @@ internal sealed partial class SiloLifetime(
             if (Phase == SiloPhase.Draining) return;
             (Phase, Obstacle) = (SiloPhase.Serving, null);
             LogServing(options.ModelName, silo.SiloAddress, watch.View.Map.Version, watch.View.Map.SlotKeys.Length, watch.View.Silos.Length, KernelSet.Best.Tier, options.Threads, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+            if (checkpoint.Int8 is { } int8) LogInt8(int8.SizeBytes / 1e9);
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
@@ -253,6 +254,9 @@ internal sealed partial class SiloLifetime(
 
     [LoggerMessage(Level = LogLevel.Information, Message = "serving {Model} on silo {Silo}: map version {MapVersion}, {Slots} expert slots on {Silos} silos, {Tier} kernels, {Threads} threads; started in {StartMs:F0} ms")]
     private partial void LogServing(string model, SiloAddress silo, long mapVersion, int slots, int silos, KernelTier tier, int threads, double startMs);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "products are computed in 8 bits (--compute w8a8): {SizeGb:F2} GB of memory hold the rounded weights")]
+    private partial void LogInt8(double sizeGb);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "waiting for silos: {Placed:P0} of the experts have a place on {Silos} silos")]
     private partial void LogWaiting(double placed, int silos);

@@ -3,6 +3,7 @@ using Conclave.Engine;
 using Conclave.Grains;
 using Conclave.Grains.Transport;
 using Conclave.Model;
+using Conclave.Model.Kernels;
 
 namespace Conclave.Silo;
 
@@ -92,6 +93,9 @@ public sealed record SiloOptions
     /// <summary>The host has started before the silo serves: health tells when it does. Otherwise the start waits for it.</summary>
     public bool StartsInBackground { get; init; }
 
+    /// <summary>The arithmetic of the large matrix products; tokens depend on it, so all silos must agree.</summary>
+    public ComputeType Compute { get; init; }
+
     /// <summary>Limits of the rank's engine.</summary>
     public EngineOptions Engine { get; init; } = new();
 
@@ -99,7 +103,7 @@ public sealed record SiloOptions
     public string ModelName => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(ModelDirectory)));
 
     /// <summary>What tokens depend on apart from the weights: the same on all silos of a cluster, and for all that is left on disk.</summary>
-    internal string Arithmetic => $"rows to experts as {Dispatch.Type}, KV pages as {Engine.Kv.Type}";
+    internal string Arithmetic => $"products in {Compute}, rows to experts as {Dispatch.Type}, KV pages as {Engine.Kv.Type}";
 
     internal bool HasRank => Roles.HasFlag(SiloRoles.Attention);
 

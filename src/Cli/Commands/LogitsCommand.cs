@@ -16,10 +16,11 @@ internal static class LogitsCommand
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
 
     private static readonly Option<string> KvType = new("--kv-dtype") { Description = "What KV pages hold: f32, bf16 or fp8", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+    private static readonly Option<string> Compute = ModelOptions.ComputeOption();
 
     public static Command Create()
     {
-        var command = new Command("logits", "Write logits [T,V], and where asked for greedy_tokens [N] and mtp_logits [T-1,V], of given tokens") { Model, Input, Output, Greedy, Threads, KvType };
+        var command = new Command("logits", "Write logits [T,V], and where asked for greedy_tokens [N] and mtp_logits [T-1,V], of given tokens") { Model, Input, Output, Greedy, Threads, KvType, Compute };
         command.SetAction(Run);
         return command;
     }
@@ -30,7 +31,7 @@ internal static class LogitsCommand
         if (parsed.GetValue(Threads) < 1) throw new ArgumentException($"--threads: {parsed.GetValue(Threads)} is out of range; it must be 1 or more");
         var kv = new KvOptions { Type = ModelOptions.ReadKvType(parsed.GetValue(KvType)!) };
         int[] ids = ReadIds(parsed.GetValue(Input)!);
-        using var checkpoint = Checkpoint.Open(parsed.GetValue(Model) ?? DemoModel.Find());
+        using var checkpoint = Checkpoint.Open(parsed.GetValue(Model) ?? DemoModel.Find(), ModelOptions.ReadCompute(parsed.GetValue(Compute)!));
         using var run = new LogitsRun(checkpoint, parsed.GetValue(Threads), kv);
         run.Write(ids, parsed.GetValue(Greedy), parsed.GetValue(Output)!);
         return CommandLine.Done;

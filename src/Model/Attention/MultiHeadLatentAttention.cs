@@ -35,19 +35,19 @@ internal sealed unsafe class MultiHeadLatentAttention
         var queryWidth = c.HeadCount * (c.QkNopeHeadDim + c.QkRopeHeadDim);
         if (c.QLoraRank > 0)
         {
-            _queryDown = Weight.Bind(checkpoint, prefix + "q_a_proj.weight", c.QLoraRank, c.HiddenSize);
+            _queryDown = Weight.BindProduct(checkpoint, prefix + "q_a_proj.weight", c.QLoraRank, c.HiddenSize);
             _queryNorm = Vectors.Load(checkpoint, prefix + "q_a_layernorm.weight", c.QLoraRank, arena);
-            _queryUp = Weight.Bind(checkpoint, prefix + "q_b_proj.weight", queryWidth, c.QLoraRank);
+            _queryUp = Weight.BindProduct(checkpoint, prefix + "q_b_proj.weight", queryWidth, c.QLoraRank);
         }
         else
         {
-            _queryUp = Weight.Bind(checkpoint, prefix + "q_proj.weight", queryWidth, c.HiddenSize);
+            _queryUp = Weight.BindProduct(checkpoint, prefix + "q_proj.weight", queryWidth, c.HiddenSize);
         }
 
-        _kvDown = Weight.Bind(checkpoint, prefix + "kv_a_proj_with_mqa.weight", c.LatentWidth, c.HiddenSize);
+        _kvDown = Weight.BindProduct(checkpoint, prefix + "kv_a_proj_with_mqa.weight", c.LatentWidth, c.HiddenSize);
         _kvNorm = Vectors.Load(checkpoint, prefix + "kv_a_layernorm.weight", c.KvLoraRank, arena);
         _kvUp = Weight.Bind(checkpoint, prefix + "kv_b_proj.weight", c.HeadCount * (c.QkNopeHeadDim + c.VHeadDim), c.KvLoraRank);
-        _output = Weight.Bind(checkpoint, prefix + "o_proj.weight", c.HiddenSize, c.HeadCount * c.VHeadDim);
+        _output = Weight.BindProduct(checkpoint, prefix + "o_proj.weight", c.HiddenSize, c.HeadCount * c.VHeadDim);
         _indexer = c.IndexHeadCount > 0 ? new LightningIndexer(checkpoint, layer, layout, arena) : null;
     }
 

@@ -1,3 +1,5 @@
+using Conclave.Model.Kernels;
+
 namespace Conclave.Model.Checkpoints;
 
 /// <summary>
@@ -8,8 +10,9 @@ public sealed class Checkpoint : IDisposable
 {
     private readonly IReadOnlyList<SafetensorsFile> _files;
 
-    private Checkpoint(string directory, ModelConfig config, IReadOnlyList<SafetensorsFile> files, CheckedTensors tensors)
+    private Checkpoint(string directory, ModelConfig config, IReadOnlyList<SafetensorsFile> files, CheckedTensors tensors, ComputeType compute)
     {
+        Int8 = compute == ComputeType.W8A8 ? new Int8Weights() : null;
         Directory = directory;
         Config = tensors.MissingPredictLayers == 0 ? config : config with { NextTokenPredictLayers = config.NextTokenPredictLayers - tensors.MissingPredictLayers };
         MissingPredictLayers = tensors.MissingPredictLayers;
@@ -32,18 +35,23 @@ public sealed class Checkpoint : IDisposable
     /// </summary>
     public IReadOnlyDictionary<string, TensorView> Tensors { get; }
 
+    /// <summary>The large matrices in 8 bits, if products are computed so.</summary>
+    public Int8Weights? Int8 { get; }
+
     /// <summary>Tensors that the files hold, in use or not.</summary>
     public int StoredTensorCount => _files.Sum(file => file.Tensors.Count + file.UnsupportedTensors.Count);
 
     /// <summary>Opens and validates <paramref name="directory"/>: every header, offset, name, type and shape is checked before the first read.</summary>
+    /// <param name="directory">The directory.</param>
+    /// <param name="compute">The arithmetic that its weights are bound for.</param>
     /// <exception cref="CheckpointException">The message names the file and tensor.</exception>
-    public static Checkpoint Open(string directory)
+    public static Checkpoint Open(string directory, ComputeType compute = ComputeType.F32)
     {
         var config = ModelConfig.Load(directory);
         var files = CheckpointFiles.Open(directory);
         try
         {
-            return new Checkpoint(directory, config, files, CheckedTensors.Of(directory, config, files));
+            return new Checkpoint(directory, config, files, CheckedTensors.Of(directory, config, files), compute);
         }
         catch
         {
@@ -52,8 +60,11 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
+    /// <summary>Whether tensors are mapped files, which come back when they are read again.</summary>
+    internal bool IsMapped => _files.Count > 0;
+
     /// <summary>A checkpoint without files: <paramref name="tensors"/> are the caller's memory, and all that <paramref name="config"/> calls for.</summary>
-    internal static Checkpoint Of(ModelConfig config, IReadOnlyDictionary<string, TensorView> tensors) => new("memory", config, [], new CheckedTensors(tensors, 0));
+    internal static Checkpoint Of(ModelConfig config, IReadOnlyDictionary<string, TensorView> tensors, ComputeType compute = ComputeType.F32) => new("memory", config, [], new CheckedTensors(tensors, 0), compute);
 
     /// <summary>The tensor <paramref name="name"/>, which must have exactly <paramref name="shape"/>.</summary>
     /// <exception cref="CheckpointException">Missing, or of another shape.</exception>
@@ -67,7 +78,11 @@ public sealed class Checkpoint : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Close(_files);
+    public void Dispose()
+    {
+        Int8?.Dispose();
+        Close(_files);
+    }
 
     private static void Close(IReadOnlyList<SafetensorsFile> files)
     {

@@ -14,7 +14,7 @@ internal readonly record struct MlpWeights(Weight Gate, Weight Up, Weight Down)
 
     /// <summary>Binds <c>{prefix}gate_proj.weight</c> and so on.</summary>
     public static MlpWeights Bind(Checkpoint checkpoint, string prefix, int hidden, int width) => new(
-        Weight.Bind(checkpoint, prefix + "gate_proj.weight", width, hidden),
-        Weight.Bind(checkpoint, prefix + "up_proj.weight", width, hidden),
-        Weight.Bind(checkpoint, prefix + "down_proj.weight", hidden, width));
+        Weight.BindProduct(checkpoint, prefix + "gate_proj.weight", width, hidden),
+        Weight.BindProduct(checkpoint, prefix + "up_proj.weight", width, hidden),
+        Weight.BindProduct(checkpoint, prefix + "down_proj.weight", hidden, width));
 }

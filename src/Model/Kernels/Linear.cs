@@ -46,6 +46,12 @@ public static unsafe class Linear
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
+        if (w.Int8 != null)
+        {
+            Int8Linear.Run(*w.Int8, w.Columns, w.FirstRow + start, w.FirstRow + end, x, y with { Base = y.Base + ((nint)start * sizeof(float)) }, rowCount, scratch, typeof(TLanes) != typeof(ScalarLanes));
+            return;
+        }
+
         switch (w.Type)
         {
             case DType.F32: Run<TLanes, TVector, F32Format>(w, start, end, x, y, rowCount, scratch); break;

@@ -14,6 +14,7 @@ public readonly unsafe struct Weight
     private readonly byte* _data;
     private readonly float* _scales;
     private readonly int _firstRow;
+    private readonly Int8Matrix* _int8;
 
     /// <summary>Describes a stored matrix.</summary>
     /// <param name="data">First element; any alignment.</param>
@@ -22,15 +23,16 @@ public readonly unsafe struct Weight
     /// <param name="columns">Inner dimension.</param>
     /// <param name="scales">Block scales <c>[ceil(rows / 128), ceil(columns / 128)]</c> of FP8; null otherwise.</param>
     public Weight(byte* data, DType type, int rows, int columns, float* scales = null)
-        : this(data, type, rows, columns, scales, 0)
+        : this(data, type, rows, columns, scales, 0, null)
     {
     }
 
-    private Weight(byte* data, DType type, int rows, int columns, float* scales, int firstRow)
+    private Weight(byte* data, DType type, int rows, int columns, float* scales, int firstRow, Int8Matrix* int8)
     {
         _data = data;
         _scales = scales;
         _firstRow = firstRow;
+        _int8 = int8;
         Type = type;
         Rows = rows;
         Columns = columns;
@@ -49,6 +51,15 @@ public readonly unsafe struct Weight
     /// <summary>Bytes of one element.</summary>
     public int ElementSizeBytes { get; }
 
+    /// <summary>The whole matrix in 8 bits, in which this one begins with row <see cref="FirstRow"/>; null if products are to use what is stored.</summary>
+    internal Int8Matrix* Int8 => _int8;
+
+    /// <summary>The first row's place in the stored matrix.</summary>
+    internal int FirstRow => _firstRow;
+
+    /// <summary>This matrix, with products in 8 bits.</summary>
+    public Weight With(Int8Matrix* int8) => new(_data, Type, Rows, Columns, _scales, _firstRow, int8);
+
     /// <summary>First element of <paramref name="row"/>.</summary>
     public byte* Row(int row) => _data + ((long)(_firstRow + row) * Columns * ElementSizeBytes);
 
@@ -59,18 +70,35 @@ public readonly unsafe struct Weight
     public int RowsOfSameScales(int row) => _scales is null ? int.MaxValue : BlockSize - ((_firstRow + row) % BlockSize);
 
     /// <summary>Rows <paramref name="start"/> to <paramref name="start"/> + <paramref name="count"/>; FP8 blocks stay those of the whole matrix.</summary>
-    public Weight Slice(int start, int count) => new(_data, Type, count, Columns, _scales, _firstRow + start);
+    public Weight Slice(int start, int count) => new(_data, Type, count, Columns, _scales, _firstRow + start, _int8);
 
     /// <summary>Brings every memory page of the matrix in. Returns its size in bytes, scales not counted.</summary>
     internal long Touch()
     {
         var size = (long)Rows * Columns * ElementSizeBytes;
+        if (_int8 != null)
+            return Int8Matrix.SizeBytes(Rows, Columns);
         MappedPages.Touch(Row(0), size);
         return size;
     }
 
     /// <summary>Takes the matrix's pages out of this process's memory; scales, which are small, stay. Only for a matrix that was bound to a checkpoint.</summary>
     internal void Release() => MappedPages.Release(Row(0), (long)Rows * Columns * ElementSizeBytes);
+
+    /// <summary>
+    /// As <see cref="Bind"/>, for one of the large products: in 8 bits if the checkpoint was opened for <see cref="ComputeType.W8A8"/>. What is stored then leaves memory again.
+    /// </summary>
+    /// <exception cref="CheckpointException">Missing, of another shape or type.</exception>
+    public static Weight BindProduct(Checkpoint checkpoint, string name, int rows, int columns)
+    {
+        var stored = Bind(checkpoint, name, rows, columns);
+        if (checkpoint.Int8 is not { } int8)
+            return stored;
+        var weight = stored.With(int8.Of(name, stored));
+        if (checkpoint.IsMapped)
+            stored.Release();
+        return weight;
+    }
 
     /// <summary>
     /// The matrix <paramref name="name"/> of <paramref name="checkpoint"/>, with its <c>weight_scale_inv</c> (float32, edge blocks cut short) if it is FP8.

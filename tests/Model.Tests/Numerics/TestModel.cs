@@ -11,10 +11,10 @@ internal sealed unsafe class TestModel : IDisposable
     private readonly WorkerPool _workers;
     private readonly LocalExpertDispatch _dispatch;
 
-    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1, int microBatches = 1, KvOptions? kv = null)
+    public TestModel(string directory, int threads = 1, KernelTier? tier = null, int maxRows = 300, int shards = 1, int microBatches = 1, KvOptions? kv = null, ComputeType compute = ComputeType.F32)
     {
         var kernels = tier is { } t ? KernelSet.For(t) : KernelSet.Best;
-        Checkpoint = Checkpoint.Open(directory);
+        Checkpoint = Checkpoint.Open(directory, compute);
         _workers = new WorkerPool(threads);
         var experts = ExpertShard.AllOf(Config).ToList();
         var parts = Enumerable.Range(0, shards).Select(i => new ExpertShard(Checkpoint, experts.Where((_, n) => n % shards == i))).ToList();

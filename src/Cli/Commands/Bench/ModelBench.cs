@@ -42,11 +42,12 @@ internal static class ModelBench
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
     private static readonly Option<int> Runs = new("--runs") { Description = "Measurements of each kind, in turns; medians are shown", DefaultValueFactory = _ => 3 };
     private static readonly Option<bool> Profile = new("--profile") { Description = "Tell what decode steps spend their time with" };
+    private static readonly Option<string> Compute = ModelOptions.ComputeOption();
     private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
 
     public static Command Create()
     {
-        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Profile, Json };
+        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Profile, Compute, Json };
         command.SetAction(Run);
         return command;
     }
@@ -61,7 +62,7 @@ internal static class ModelBench
         if (parsed.GetValue(Prefill) < 0) throw new ArgumentException($"--prefill: {parsed.GetValue(Prefill)} is out of range; it must be at least 0");
         int[] batches = Batches(parsed.GetValue(Batch)!);
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
-        using var checkpoint = Checkpoint.Open(model.Directory);
+        using var checkpoint = Checkpoint.Open(model.Directory, ModelOptions.ReadCompute(parsed.GetValue(Compute)!));
         using var workers = new WorkerPool(parsed.GetValue(Threads));
         using var speed = new MachineSpeed(workers, 512L << 20);
         using var subject = new ModelRun(checkpoint, workers, batches.Max(), parsed.GetValue(Context), parsed.GetValue(Decode), parsed.GetValue(Prefill));
