@@ -94,7 +94,7 @@ internal static unsafe class LinearTiles
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
         byte* next = run.Next, nextEnd = run.NextEnd;
         nint lines = run.NextLines;
         var partial = run.Partial;
@@ -124,7 +124,7 @@ internal static unsafe class LinearTiles
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
         byte* next = run.Next, nextEnd = run.NextEnd;
         nint lines = run.NextLines;
         var partial = run.Partial;
@@ -167,7 +167,7 @@ internal static unsafe class LinearTiles
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step;
         byte* next = run.Next, nextEnd = run.NextEnd;
         nint lines = run.NextLines;
         var partial = run.Partial;
@@ -229,9 +229,8 @@ internal static unsafe class LinearTiles
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, stride = run.StrideBytes;
+        nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, lines = run.NextLines;
         byte* next = run.Next, nextEnd = run.NextEnd;
-        nint lines = run.NextLines;
         var partial = run.Partial;
         var sums = stackalloc float[Lanes.Count];
         for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
