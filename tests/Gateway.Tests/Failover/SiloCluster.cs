@@ -39,9 +39,6 @@ internal sealed class SiloCluster : IAsyncDisposable
     /// <summary>What silos and gateway logged as errors.</summary>
     public ErrorLog Log { get; } = new();
 
-    /// <summary>Prompt tokens that living ranks have computed.</summary>
-    public long PromptTokens => Ranks.Sum(member => member.Rank.Engine.Status.PromptTokens);
-
     /// <summary>Starts the gateway, then the silos; returns when the gateway knows all ranks.</summary>
     public static async Task<SiloCluster> StartAsync(string model, int ranks, EngineOptions? engine = null, RankOptions? rankOptions = null, FailoverOptions? failover = null)
     {
