@@ -13,14 +13,7 @@ internal sealed class TokenChooser(int vocabularySize)
     public GeneratedToken Choose(Sequence sequence, ReadOnlySpan<float> logits)
     {
         SamplingParameters sampling = sequence.Request.Sampling;
-        ReadOnlySpan<uint> allowed = default;
-        if (sequence.Grammar is { } grammar)
-        {
-            grammar.FillMask(_allowed);
-            allowed = _allowed;
-        }
-
-        int id = Sampler.Choose(sequence.NextChoice(logits, allowed), sampling, _scratch);
+        int id = Sampler.Choose(sequence.NextChoice(logits, Allowed(sequence)), sampling, _scratch);
         if (sampling.TopLogprobs < 0)
             return new GeneratedToken(id, 0);
         float logSumExp = LogProbabilities.LogSumExp(logits, _scratch);
@@ -34,7 +27,8 @@ internal sealed class TokenChooser(int vocabularySize)
     /// </summary>
     public int Guess(Sequence sequence, ReadOnlySpan<float> logits)
     {
-        SamplingInput input = sequence.NextChoice(logits);
+        // Where the grammar will be behind a draft is known only once the draft is a token.
+        SamplingInput input = sequence.NextChoice(logits, sequence.DraftCount == 0 ? Allowed(sequence) : default);
         try
         {
             return Sampler.Choose(input with { Position = input.Position + sequence.DraftCount }, sequence.Request.Sampling, _scratch);
@@ -44,5 +38,14 @@ internal sealed class TokenChooser(int vocabularySize)
             // Logits that are no numbers are nothing to fail a sequence for as long as they are only for a guess.
             return -1;
         }
+    }
+
+    /// <summary>What the grammar of <paramref name="sequence"/> allows next; empty where it has none.</summary>
+    private ReadOnlySpan<uint> Allowed(Sequence sequence)
+    {
+        if (sequence.Grammar is not { } grammar)
+            return default;
+        grammar.FillMask(_allowed);
+        return _allowed;
     }
 }

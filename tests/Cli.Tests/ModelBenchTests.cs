@@ -68,6 +68,26 @@ public sealed class ModelBenchTests
         Assert.True(estimate[2].GetProperty("weight_gb_per_silo").GetDouble() < estimate[0].GetProperty("weight_gb_per_silo").GetDouble());
     }
 
+    [Fact]
+    public async Task Bench_speculate_compares_drafts_with_none()
+    {
+        Outcome run = await Command.Run(["bench", "speculate", "--model", Path.Combine(Command.Root, "models", "demo"), "--skill", "chat", "--count", "2", "--batch", "1,2", "--drafts", "2,auto", "--threads", "1", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument figures = JsonDocument.Parse(run.Out);
+        var rows = figures.RootElement.EnumerateArray().ToList();
+        Assert.Equal(
+            [(1, "off"), (1, "2"), (1, "auto"), (2, "off"), (2, "2"), (2, "auto")],
+            rows.Select(row => (row.GetProperty("batch").GetInt32(), row.GetProperty("drafts").GetString()!)));
+        foreach (JsonElement row in rows.Where(row => row.GetProperty("drafts").GetString() == "2"))
+        {
+            Assert.InRange(row.GetProperty("acceptance").GetDouble(), 0.3, 1);
+            Assert.InRange(row.GetProperty("tokens_per_step").GetDouble(), 1.3, 3);
+            Assert.InRange(row.GetProperty("gain").GetDouble(), 1e-3, 1e3);
+        }
+
+        Assert.All(rows.Where(row => row.GetProperty("drafts").GetString() == "off"), row => Assert.Equal(JsonValueKind.Null, row.GetProperty("acceptance").ValueKind));
+    }
+
     /// <summary>One thread: with more of them the share also tells how long a busy machine lets one wait for another.</summary>
     [Fact]
     public async Task Most_of_a_step_of_the_demo_model_is_spent_in_kernels()
@@ -84,6 +104,9 @@ public sealed class ModelBenchTests
     [InlineData("model", "--decode", "0")]
     [InlineData("model", "--prefill", "-1")]
     [InlineData("memory", "--threads", "0")]
+    [InlineData("speculate", "--drafts", "many")]
+    [InlineData("speculate", "--batch", "0")]
+    [InlineData("speculate", "--skill", "none")]
     public async Task Measurements_that_are_none_are_bad_usage(string bench, string option, string value)
     {
         Outcome run = await Command.Run(["bench", bench, option, value]);

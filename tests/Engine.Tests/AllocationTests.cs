@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Conclave.Engine.Speculation;
 
 namespace Conclave.Engine.Tests;
 
@@ -12,7 +13,8 @@ public sealed class AllocationTests : IDisposable
     private const int Window = 5;
     private const int Windows = 60;
 
-    private readonly TinyModel _model = new();
+    // With an MTP module: drafts are made and verified.
+    private readonly TinyModel _model = new("mtp");
 
     public void Dispose() => _model.Dispose();
 
@@ -43,7 +45,7 @@ public sealed class AllocationTests : IDisposable
     [Fact]
     public async Task Decoding_allocates_nothing_when_the_consumer_awaits()
     {
-        using Engine engine = _model.Engine(maxBatch: Streams);
+        using Engine engine = _model.Speculating(SpeculationOptions.Always(2));
         Sequence[] sequences = Start(engine);
         using var cancellation = new CancellationTokenSource();
         var quietest = new QuietestWindow();

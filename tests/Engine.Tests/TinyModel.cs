@@ -78,7 +78,13 @@ internal sealed class TinyModel : IDisposable
 
     /// <summary>An engine with drafts.</summary>
     public Engine Speculating(SpeculationOptions speculation, int stepRows = MaxRows) =>
-        new(Transformer, Options(maxBatch: Math.Min(32, stepRows), maxStepRows: stepRows) with { Speculation = speculation }, TimeProvider.System);
+        new(Transformer, Options(maxBatch: Math.Min(32, stepRows), maxStepRows: stepRows) with { Speculation = speculation }, TimeProvider.System)
+        {
+            Grammars = new GrammarCache(Vocabulary),
+        };
+
+    /// <summary>Bytes of its tokens.</summary>
+    public TokenVocabulary Vocabulary() => TokenVocabulary.From(Tokenizer.Load(_checkpoint.Directory), _checkpoint.Config.VocabularySize);
 
     public GenerationRequest Golden(int maxTokens = 64) => new()
     {

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Conclave.Engine.Grammars;
 using Conclave.Engine.Speculation;
 
 namespace Conclave.Engine.Tests.Speculation;
@@ -132,6 +133,37 @@ public sealed class SpeculationTests
         for (int i = 0; i < got.Length; i++)
             Assert.Equal(expected[i], got[i]);
         await engine.StatusWhenAsync(status => status is { Running: 0, PagesInUse: 0 });
+    }
+
+    [Theory]
+    [InlineData(GrammarKind.JsonObject, "")]
+    [InlineData(GrammarKind.Regex, "([a-z]{2,5} ){6}end")]
+    [InlineData(GrammarKind.JsonSchema, """{"type":"object","properties":{"name":{"type":"string","maxLength":12},"age":{"type":"integer"},"tags":{"type":"array","items":{"enum":["red","green"]},"maxItems":3}},"required":["name","age","tags"],"additionalProperties":false}""")]
+    public async Task Grammars_hold_and_change_nothing(GrammarKind kind, string text)
+    {
+        using TinyModel model = Open("demo");
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 6).Select(i => Greedy(model, 60) with
+        {
+            Grammar = new GrammarSpec(kind, text),
+            StopTokenIds = i % 2 == 0 ? [1] : [],
+            Sampling = new() { Temperature = i * 0.2f, Seed = (ulong)i, TopLogprobs = Math.Max(-1, i - 3) },
+        })];
+        string[][] expected = await RunAsync(model, SpeculationOptions.Off, 64, requests);
+        using Engine engine = model.Speculating(SpeculationOptions.Always(2));
+        string[][] got = await Task.WhenAll(requests.Select(request => BitsAsync(engine, request)));
+        Assert.Equal(expected, got);
+        Assert.InRange(engine.Status.AcceptedTokens, 1, int.MaxValue);
+        CompiledGrammar grammar = CompiledGrammar.Compile(new GrammarSpec(kind, text), model.Vocabulary());
+        foreach (string[] tokens in got)
+        {
+            var matcher = new GrammarMatcher(grammar, []);
+            Assert.All(Ids(tokens), id => Assert.True(matcher.Accept(id)));
+            Assert.True(matcher.IsComplete || tokens.Length == 60);
+        }
+
+        // Resumed in the midst of a text, with the grammar where it was.
+        int[] ids = Ids(expected[0]);
+        Assert.Equal(expected[0][5..], await BitsAsync(engine, requests[0] with { PromptIds = [.. model.PromptIds, .. ids[..5]], ResumedCount = 5 }));
     }
 
     [Fact]

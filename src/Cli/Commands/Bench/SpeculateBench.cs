@@ -56,11 +56,10 @@ internal static class SpeculateBench
         List<SpeculateFigures> figures = [];
         foreach (int batch in batches)
         {
+            // The same engines for all kinds of text, as in a server: auto has to find out anew.
+            using var run = new SpeculateRun(checkpoint, workers, settings, batch);
             foreach (var (skill, requests) in skills)
-            {
-                using var run = new SpeculateRun(checkpoint, workers, settings, batch);
                 figures.AddRange(Figures(skill, batch, names, await run.Measure(requests, cancellationToken)));
-            }
         }
 
         if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
@@ -90,7 +89,7 @@ internal static class SpeculateBench
     {
         double without = totals[0].Tokens / totals[0].Seconds;
         return names.Zip(totals, (name, t) => new SpeculateFigures(
-            skill, batch, name, t.Drafted == 0 ? null : (double)t.Accepted / t.Drafted, (double)t.Tokens / Math.Max(1, t.Tokens - t.Accepted), t.Tokens / t.Seconds, t.Tokens / t.Seconds / without));
+            skill, batch, name, t.Drafted == 0 ? null : (double)t.Accepted / t.Drafted, (double)t.AllTokens / Math.Max(1, t.AllTokens - t.Accepted), t.Tokens / t.Seconds, t.Tokens / t.Seconds / without));
     }
 
     private static void Show(List<SpeculateFigures> figures)

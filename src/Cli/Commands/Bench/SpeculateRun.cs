@@ -10,9 +10,10 @@ namespace Conclave.Cli.Commands.Bench;
 /// <summary>Sums over all texts.</summary>
 /// <param name="Tokens">Tokens generated while decoding.</param>
 /// <param name="Seconds">Time for them.</param>
+/// <param name="AllTokens">Tokens generated in all.</param>
 /// <param name="Drafted">Drafts verified.</param>
 /// <param name="Accepted">Those that were right.</param>
-internal readonly record struct SpeculateTotals(long Tokens, double Seconds, long Drafted, long Accepted);
+internal readonly record struct SpeculateTotals(long Tokens, double Seconds, long AllTokens, long Drafted, long Accepted);
 
 /// <summary>One model, and an engine for each setting; they take turns over the same requests, a few at a time.</summary>
 internal sealed class SpeculateRun : IDisposable
@@ -49,11 +50,11 @@ internal sealed class SpeculateRun : IDisposable
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 int setting = (turn + round) % _engines.Length;
-                (List<int>[] tokens, SpeculateTotals sums) = await Run(_engines[setting], group, $"{round}");
+                (List<int>[] tokens, SpeculateTotals sums) = await Run(_engines[setting], group, Guid.NewGuid().ToString());
                 expected ??= tokens;
                 if (!expected.Zip(tokens).All(pair => pair.First.SequenceEqual(pair.Second))) throw new InvalidOperationException("drafts have changed tokens");
                 SpeculateTotals t = totals[setting];
-                if (round > 0) totals[setting] = new(t.Tokens + sums.Tokens, t.Seconds + sums.Seconds, t.Drafted + sums.Drafted, t.Accepted + sums.Accepted);
+                if (round > 0) totals[setting] = new(t.Tokens + sums.Tokens, t.Seconds + sums.Seconds, t.AllTokens + sums.AllTokens, t.Drafted + sums.Drafted, t.Accepted + sums.Accepted);
             }
         }
 
@@ -80,7 +81,8 @@ internal sealed class SpeculateRun : IDisposable
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         foreach (Sequence sequence in sequences) sequence.Dispose();
         EngineStatus after = engine.Status;
-        return (tokens, new SpeculateTotals(tokens.Sum(read => read.Count) - count, seconds, after.DraftedTokens - before.DraftedTokens, after.AcceptedTokens - before.AcceptedTokens));
+        long all = tokens.Sum(read => read.Count);
+        return (tokens, new SpeculateTotals(all - count, seconds, all, after.DraftedTokens - before.DraftedTokens, after.AcceptedTokens - before.AcceptedTokens));
     }
 
     private static async Task Read(Sequence sequence, List<int> tokens, bool isFirst)
