@@ -11,6 +11,6 @@ internal interface IDrafter : IDisposable
     /// <param name="count">Most drafts for each; 0 only follows, so that drafts can begin in any later step.</param>
     void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int count);
 
-    /// <summary>Follows prompts alone, as long as drafts do not pay.</summary>
-    void Rest(StepBatch step, ReadOnlySpan<StepRows> rows);
+    /// <summary>Passes a step over, at no cost, as long as drafts do not pay.</summary>
+    void Rest(ReadOnlySpan<StepRows> rows);
 }

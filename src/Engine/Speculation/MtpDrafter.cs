@@ -20,7 +20,7 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
     /// <inheritdoc/>
     public void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int count)
     {
-        Follow(step, rows, count, isResting: false);
+        Follow(step, rows, count);
         for (int drafts = 1; _draftingCount > 0; drafts++)
         {
             TakeDrafts();
@@ -31,7 +31,11 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
     }
 
     /// <inheritdoc/>
-    public void Rest(StepBatch step, ReadOnlySpan<StepRows> rows) => Follow(step, rows, 0, isResting: true);
+    public void Rest(ReadOnlySpan<StepRows> rows)
+    {
+        foreach (StepRows row in rows)
+            _module.Skip(row.Sequence.Pages, row.Start, row.Count);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -41,14 +45,14 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
     }
 
     /// <summary>Runs the module over the step's rows, each with the token behind it. Those of sequences that have ended are passed over.</summary>
-    private void Follow(StepBatch step, ReadOnlySpan<StepRows> rows, int count, bool isResting)
+    private void Follow(StepBatch step, ReadOnlySpan<StepRows> rows, int count)
     {
         _batch.Clear();
         _draftingCount = 0;
         foreach (StepRows row in rows)
         {
             Sequence sequence = row.Sequence;
-            if (sequence.IsOver || (isResting && !row.IsPrefill))
+            if (sequence.IsOver)
             {
                 _module.Skip(sequence.Pages, row.Start, row.Count);
                 continue;

@@ -28,7 +28,7 @@ internal sealed class Speculator(IDrafter drafter, DraftPolicy policy, TimeProvi
         int drafts = policy.Next(decoding);
         if (drafts == 0 && policy.Best == 0)
         {
-            drafter.Rest(step, rows);
+            drafter.Rest(rows);
             return;
         }
 

@@ -128,7 +128,7 @@ public sealed class RiggedDrafterTests : IDisposable
             }
         }
 
-        public void Rest(StepBatch step, ReadOnlySpan<StepRows> rows) => Assert.Fail("drafts are always wanted");
+        public void Rest(ReadOnlySpan<StepRows> rows) => Assert.Fail("drafts are always wanted");
 
         public void Dispose()
         {
