@@ -22,6 +22,9 @@ public static unsafe class Linear
     /// </summary>
     private const int FewRows = 4 * LinearTiles.MaxRows;
 
+    /// <summary>Rows that are arranged at a time: whole tiles, few enough that they stay near while the outputs pass.</summary>
+    private const int BlockRows = 16 * LinearTiles.MaxRows;
+
     /// <summary>With more rows the weights of so many outputs, of so many bytes, stay in the second-level cache while the rows pass.</summary>
     private const int BlockOutputs = 128;
     private const int BlockSizeBytes = 1 << 18;
@@ -31,7 +34,7 @@ public static unsafe class Linear
     public static long PanelFloats(int columns)
     {
         long padded = Padded(columns, 2 * LinearTiles.Group);
-        return PartialFloats + (FewRows * padded) + Math.Max(BlockSizeBytes / sizeof(float), LinearTiles.Outputs * padded);
+        return PartialFloats + (BlockRows * padded) + Math.Max(BlockSizeBytes / sizeof(float), LinearTiles.Outputs * padded);
     }
 
     /// <summary>Computes outputs <paramref name="start"/> to <paramref name="end"/> of <paramref name="rowCount"/> rows; output o of a row goes to <c>y[o]</c>.</summary>
@@ -83,41 +86,69 @@ public static unsafe class Linear
     {
         var padded = Padded(w.Columns, TFormat.Multiple);
         var inputs = scratch + PartialFloats;
-        var panel = (byte*)(inputs + (FewRows * (long)padded));
+        var panel = (byte*)(inputs + (BlockRows * (long)padded));
         var run = new TileRun { Partial = scratch, StrideBytes = padded * TFormat.TileSizeBytes };
-        var blocks = (rowCount + LinearTiles.MaxRows - 1) / LinearTiles.MaxRows;
+        var tiles = (Math.Min(rowCount, BlockRows) + LinearTiles.MaxRows - 1) / LinearTiles.MaxRows;
         var few = rowCount <= FewRows;
         var perBlock = few ? LinearTiles.Outputs : BlockOutputs;
         if (few && !InPlace<TFormat>(w, padded))
             perBlock = 2 * LinearTiles.Outputs;
-        else if (blocks == 1)
+        else if (tiles == 1)
             perBlock = BlockOutputs;
         if (perBlock * run.StrideBytes > BlockSizeBytes)
             perBlock = LinearTiles.Outputs * (int)Math.Max(BlockSizeBytes / LinearTiles.Outputs / run.StrideBytes, 1);
         // How far ahead of their use weights are asked for: at once those of one more tile, or of the next block.
-        var ahead = blocks == 1 && InPlace<TFormat>(w, padded) ? LinearTiles.Outputs : perBlock;
-        float* scales = null;
-        for (int o = start, count; o < end; o += count)
+        var ahead = tiles == 1 && InPlace<TFormat>(w, padded) ? LinearTiles.Outputs : perBlock;
+        run.NextLines = ((LinearTiles.Outputs * LinearTiles.Group * TFormat.SizeBytes / 64) + tiles - 1) / tiles;
+        for (int o = start, stop; o < end; o = stop)
         {
-            count = Math.Min(Math.Min(perBlock, end - o), w.RowsOfSameScales(o));
-            run.Outputs = count;
-            run.W = Stored<TLanes, TVector, TFormat>(w, o, count, padded, panel);
-            run.Next = w.Row(Math.Min(o + ahead, w.Rows));
-            run.NextEnd = w.Row(Math.Min(o + count + ahead, w.Rows));
-            run.NextLines = ((LinearTiles.Outputs * LinearTiles.Group * TFormat.SizeBytes / 64) + blocks - 1) / blocks;
-            var arranged = few && o > start && w.RowScales(o) == scales;
-            scales = w.RowScales(o);
-            for (var row = 0; row < rowCount; row += run.Rows)
+            // Rows are arranged once for so many outputs.
+            stop = (int)Math.Min(few ? end : Math.Min(end, o + BlockOutputs), (long)o + w.RowsOfSameScales(o));
+            for (var first = 0; first < rowCount; first += BlockRows)
             {
-                run.Rows = LinearTiles.RowsOfNext(rowCount - row);
-                run.TileRows = LinearTiles.TileRows(run.Rows);
-                run.X = few ? inputs + ((long)row * padded) : inputs;
-                for (var r = 0; r < run.TileRows && !arranged; r++)
-                    TFormat.Arrange(x.Row(row + Math.Min(r, run.Rows - 1)), scales, w.Columns, run.X + (r * LinearTiles.Group), run.TileRows * LinearTiles.Group);
-                for (var r = 0; r < run.Rows; r++)
-                    run.Y[r] = (nint)(y.Row(row + r) + o);
-                Parts<TLanes, TVector, TFormat>(ref run, padded);
+                var rows = Math.Min(BlockRows, rowCount - first);
+                Arrange<TFormat>(x, first, rows, w.RowScales(o), w.Columns, inputs, padded);
+                for (int block = o, count; block < stop; block += count)
+                {
+                    count = Math.Min(perBlock, stop - block);
+                    run.Outputs = count;
+                    run.W = Stored<TLanes, TVector, TFormat>(w, block, count, padded, panel);
+                    // Once: for the rows that follow the next weights are near already.
+                    run.NextEnd = w.Row(Math.Min(block + count + ahead, w.Rows));
+                    run.Next = first == 0 ? w.Row(Math.Min(block + ahead, w.Rows)) : run.NextEnd;
+                    Block<TLanes, TVector, TFormat>(ref run, inputs, padded, y, first, rows, block);
+                }
             }
+        }
+    }
+
+    /// <summary>Puts rows <paramref name="first"/> to <paramref name="first"/> + <paramref name="rows"/> in the order of tiles, one tile behind the other.</summary>
+    private static void Arrange<TFormat>(RowSet x, int first, int rows, float* scales, int columns, float* inputs, int padded)
+        where TFormat : struct, IWeightFormat
+    {
+        for (int row = 0, count; row < rows; row += count)
+        {
+            count = LinearTiles.RowsOfNext(rows - row);
+            var tileRows = LinearTiles.TileRows(count);
+            for (var r = 0; r < tileRows; r++)
+                TFormat.Arrange(x.Row(first + row + Math.Min(r, count - 1)), scales, columns, inputs + ((long)row * padded) + (r * LinearTiles.Group), tileRows * LinearTiles.Group);
+        }
+    }
+
+    /// <summary>All arranged rows by the outputs of <paramref name="run"/>, which begin at <paramref name="output"/>.</summary>
+    private static void Block<TLanes, TVector, TFormat>(ref TileRun run, float* inputs, int padded, RowSet y, int first, int rows, int output)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+        where TFormat : struct, IWeightFormat
+    {
+        for (var row = 0; row < rows; row += run.Rows)
+        {
+            run.Rows = LinearTiles.RowsOfNext(rows - row);
+            run.TileRows = LinearTiles.TileRows(run.Rows);
+            run.X = inputs + ((long)row * padded);
+            for (var r = 0; r < run.Rows; r++)
+                run.Y[r] = (nint)(y.Row(first + row + r) + output);
+            Parts<TLanes, TVector, TFormat>(ref run, padded);
         }
     }
 
