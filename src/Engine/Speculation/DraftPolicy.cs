@@ -3,7 +3,8 @@ namespace Conclave.Engine.Speculation;
 /// <summary>
 /// Decides how many tokens to draft, from what it has seen: how often the first, second, ... draft was right, what a step of so many rows takes, and what drafting takes.
 /// A step of b sequences with n drafts each gives <c>b (1 + a1 + a1 a2 + ...)</c> tokens in <c>step(b (1 + n)) + n pass(b)</c>; the best rate wins. Every so often a neighbour of
-/// the best gets one step, so that what is believed of it stays true. It decides about time alone: no token depends on it.
+/// the best gets one step, so that what is believed of it stays true. With any drafts the module also reads the prompts: every token bears its share of that. It decides about time
+/// alone: no token depends on it.
 /// </summary>
 internal sealed class DraftPolicy
 {
@@ -17,12 +18,16 @@ internal sealed class DraftPolicy
     private const double FirstAcceptance = 0.7;
     private const int FirstWeight = 8;
     private const int LongestMemory = 256;
+    private const double PromptWeight = 1.0 / 8;
 
     private readonly SpeculationOptions _options;
     private readonly StepTimes _steps;
     private readonly StepTimes _passes;
     private readonly double[] _acceptance;
     private readonly int[] _acceptanceWeights;
+    private double _promptRows;
+    private double _tokens;
+    private double _promptRowMs;
     private int _trialInterval = FirstTrial;
     private int _stepsSinceTrial;
     private bool _triesMore;
@@ -72,6 +77,20 @@ internal sealed class DraftPolicy
     /// <summary>Takes note of the time of drafting, milliseconds.</summary>
     public void RecordDrafting(int sequences, int drafts, double milliseconds) => _passes.Add(sequences, milliseconds / drafts);
 
+    /// <summary>Takes note of what a step did: rows of prompts, and tokens that it gave.</summary>
+    public void RecordWork(int promptRows, int tokens)
+    {
+        _promptRows += (promptRows - _promptRows) / LongestMemory;
+        _tokens += (tokens - _tokens) / LongestMemory;
+    }
+
+    /// <summary>Takes note of the time of drafting in a step that had rows of prompts too, milliseconds.</summary>
+    public void RecordPromptDrafting(int promptRows, int sequences, int drafts, double milliseconds)
+    {
+        double rowMs = Math.Max(0, milliseconds - (drafts * _passes.Estimate(sequences))) / promptRows;
+        _promptRowMs = _promptRowMs == 0 ? rowMs : _promptRowMs + (PromptWeight * (rowMs - _promptRowMs));
+    }
+
     /// <summary>Tokens a millisecond that so many drafts promise; 0 as long as nothing is known.</summary>
     internal double Rate(int sequences, int drafts)
     {
@@ -79,6 +98,8 @@ internal sealed class DraftPolicy
         for (int i = 0; i < drafts; i++)
             tokens += allRight *= _acceptance[i];
         double milliseconds = _steps.Estimate(sequences * (1 + drafts)) + (drafts * _passes.Estimate(sequences));
+        if (drafts > 0 && _tokens > 0)
+            milliseconds += sequences * tokens * _promptRowMs * _promptRows / _tokens;
         return milliseconds > 0 ? sequences * tokens / milliseconds : 0;
     }
 

@@ -12,18 +12,19 @@ internal sealed class Speculator(IDrafter drafter, DraftPolicy policy, TimeProvi
     public void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, long started)
     {
         long chosen = clock.GetTimestamp();
-        bool hasPrefill = false;
-        int decoding = 0;
+        int promptRows = 0, tokens = 0, decoding = 0;
         foreach (StepRows row in rows)
         {
-            hasPrefill |= row.IsPrefill;
+            promptRows += row.IsPrefill ? row.Count : 0;
+            tokens += row.IsPrefill ? row.LogitCount : row.Count;
             bool isOver = row.Sequence.IsOver;
             decoding += !isOver && row.Sequence.IsDecoding ? 1 : 0;
             if (!row.IsPrefill)
                 policy.RecordDrafts(row.Count - 1, nextWasWrong: !isOver && row.Count < row.LogitCount);
         }
 
-        if (!hasPrefill)
+        policy.RecordWork(promptRows, tokens);
+        if (promptRows == 0)
             policy.RecordStep(step.RowCount, clock.GetElapsedTime(started, chosen).TotalMilliseconds);
         int drafts = policy.Next(decoding);
         if (drafts == 0 && policy.Best == 0)
@@ -33,8 +34,11 @@ internal sealed class Speculator(IDrafter drafter, DraftPolicy policy, TimeProvi
         }
 
         drafter.Draft(step, rows, drafts);
-        if (!hasPrefill && drafts > 0 && decoding > 0)
-            policy.RecordDrafting(decoding, drafts, clock.GetElapsedTime(chosen).TotalMilliseconds);
+        double tookMs = clock.GetElapsedTime(chosen).TotalMilliseconds;
+        if (promptRows > 0)
+            policy.RecordPromptDrafting(promptRows, decoding, drafts, tookMs);
+        else if (drafts > 0 && decoding > 0)
+            policy.RecordDrafting(decoding, drafts, tookMs);
     }
 
     /// <inheritdoc/>

@@ -42,6 +42,29 @@ public sealed class DraftPolicyTests
         }
     }
 
+    [Theory]
+    [InlineData(50, true)]
+    [InlineData(2, false)]
+    public void What_the_module_takes_for_prompts_is_borne_by_the_tokens_of_answers(int answerTokens, bool pays)
+    {
+        var policy = new DraftPolicy(SpeculationOptions.Auto, 256, 32);
+        var random = new Random(3);
+        int decoded = 0;
+        for (int step = 0; step < 6000; step++)
+        {
+            int drafts = policy.Next(1);
+            Run(policy, random, drafts, 1, 0.9, rows => 2 + (0.1 * rows), 0.1);
+            policy.RecordWork(promptRows: 0, tokens: 1);
+            if (++decoded % answerTokens != 0)
+                continue;
+            policy.RecordWork(promptRows: 100, tokens: 1);
+            if (drafts > 0)
+                policy.RecordPromptDrafting(100, 1, drafts, 100 * 0.05);
+        }
+
+        Assert.Equal(pays, policy.Best > 0);
+    }
+
     [Fact]
     public void Hiccups_do_not_count()
     {
