@@ -94,7 +94,10 @@ public sealed class StreamTests
         await using (Stream body = await response.Content.ReadAsStreamAsync())
             await body.ReadExactlyAsync(new byte[100]);
         response.Dispose();
-        Assert.IsAssignableFrom<OperationCanceledException>(await ended.Task.WaitAsync(Patience));
+
+        // Cancelled as a rule; a write that looked at its token just before the reset finds the request complete, as with the real package.
+        Exception? end = await ended.Task.WaitAsync(Patience);
+        Assert.True(end is OperationCanceledException || (end is InvalidOperationException && end.Message.Contains("complete", StringComparison.Ordinal)), $"{end}");
     }
 
     [Fact]
