@@ -78,28 +78,6 @@ public static unsafe class Elementwise
     }
 
     /// <summary>
-    /// The lightning indexer's combination of heads: <c>y[t] = sum over h of weights[h] max(scores[h, t], 0)</c>, one fused multiply-add per head in ascending h.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void ReluCombine<TLanes, TVector>(float* scores, int stride, float* weights, int heads, float* y, int count)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : unmanaged
-    {
-        var zero = TLanes.Broadcast(0);
-        for (var t = 0; t < count; t += Lanes.Count)
-        {
-            var sum = zero;
-            for (var h = 0; h < heads; h++)
-            {
-                var score = Take<TLanes, TVector>(scores + ((long)h * stride) + t, count - t);
-                sum = TLanes.FusedMultiplyAdd(TLanes.Max(score, zero), TLanes.Broadcast(weights[h]), sum);
-            }
-
-            Put<TLanes, TVector>(sum, y + t, count - t);
-        }
-    }
-
-    /// <summary>
     /// Combines expert outputs: <c>y[i] = y[i] + (sum over j of weights[j] rows[j, i] + shared[i])</c>, one fused multiply-add per expert in ascending j.
     /// </summary>
     /// <param name="y">Residual stream, read and written.</param>

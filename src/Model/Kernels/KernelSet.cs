@@ -64,9 +64,6 @@ public abstract unsafe class KernelSet
     /// <inheritdoc cref="Elementwise.Scale"/>
     public abstract void Scale(float* y, float factor, int count);
 
-    /// <inheritdoc cref="Elementwise.ReluCombine"/>
-    public abstract void ReluCombine(float* scores, int stride, float* weights, int heads, float* y, int count);
-
     /// <inheritdoc cref="Elementwise.CombineExperts"/>
     public abstract void CombineExperts(float* y, float* rows, float* weights, int rowCount, float* shared, int count);
 
@@ -116,9 +113,6 @@ internal sealed unsafe class KernelSet<TLanes, TVector>(KernelTier tier) : Kerne
     public override void Add(float* y, float* x, int count) => Elementwise.Add<TLanes, TVector>(y, x, count);
 
     public override void Scale(float* y, float factor, int count) => Elementwise.Scale<TLanes, TVector>(y, factor, count);
-
-    public override void ReluCombine(float* scores, int stride, float* weights, int heads, float* y, int count) =>
-        Elementwise.ReluCombine<TLanes, TVector>(scores, stride, weights, heads, y, count);
 
     public override void CombineExperts(float* y, float* rows, float* weights, int rowCount, float* shared, int count) =>
         Elementwise.CombineExperts<TLanes, TVector>(y, rows, weights, rowCount, shared, count);

@@ -73,29 +73,54 @@ public sealed unsafe class ElementwiseTests
 
     [Theory]
     [MemberData(nameof(Widths))]
-    public void Indexer_heads_and_expert_outputs_combine_in_order(int n)
+    public void Expert_outputs_combine_in_order(int n)
     {
         float[] rows = RandomValues.Floats(3 * n, 1), weights = [0.3f, -0.7f, 1.1f], y = RandomValues.Floats(n, 2), shared = RandomValues.Floats(n, 3);
         foreach (var tier in Enum.GetValues<KernelTier>())
         {
             using var data = GuardedBuffer.Of<float>(rows);
             using var factors = GuardedBuffer.Of<float>(weights);
-            using var index = new GuardedBuffer(n * sizeof(float));
-            KernelSet.For(tier).ReluCombine(data.Floats, n, factors.Floats, 3, index.Floats, n);
             using var residual = GuardedBuffer.Of<float>(y);
             using var common = GuardedBuffer.Of<float>(shared);
             KernelSet.For(tier).CombineExperts(residual.Floats, data.Floats, factors.Floats, 3, common.Floats, n);
             for (var i = 0; i < n; i++)
             {
-                float scores = 0, sum = 0;
+                float sum = 0;
                 for (var h = 0; h < 3; h++)
-                {
-                    scores = MathF.FusedMultiplyAdd(MathF.Max(rows[(h * n) + i], 0), weights[h], scores);
                     sum = MathF.FusedMultiplyAdd(rows[(h * n) + i], weights[h], sum);
+                Assert.Equal(y[i] + (sum + shared[i]), residual.Floats[i]);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 16)]
+    [InlineData(8, 33)]
+    [InlineData(19, 128)]
+    public void Indexer_heads_combine_in_order(int heads, int width)
+    {
+        const int Keys = KvLayout.BlockTokens;
+        float[] keys = RandomValues.Floats(Keys * width, 1), queries = RandomValues.Floats(heads * width, 2), weights = RandomValues.Floats(heads, 3), scales = RandomValues.Floats(Keys, 4);
+        foreach (var tier in Enum.GetValues<KernelTier>())
+        {
+            using var block = GuardedBuffer.Of<float>(keys);
+            using var query = GuardedBuffer.Of<float>(queries);
+            using var factors = GuardedBuffer.Of<float>(weights);
+            using var perKey = GuardedBuffer.Of<float>(scales);
+            using var scores = new GuardedBuffer(Keys * sizeof(float));
+            KernelSet.For(tier).Attention.IndexScores(block.Floats, perKey.Floats, query.Floats, factors.Floats, heads, width, scores.Floats);
+            for (var t = 0; t < Keys; t++)
+            {
+                float sum = 0;
+                for (var h = 0; h < heads; h++)
+                {
+                    float product = 0;
+                    for (var i = 0; i < width; i++)
+                        product = MathF.FusedMultiplyAdd(queries[(h * width) + i], keys[(i * Keys) + t], product);
+                    sum = MathF.FusedMultiplyAdd(MathF.Max(product, 0), weights[h], sum);
                 }
 
-                Assert.Equal(scores, index.Floats[i]);
-                Assert.Equal(y[i] + (sum + shared[i]), residual.Floats[i]);
+                Assert.Equal(sum * scales[t], scores.Floats[t]);
             }
         }
     }
