@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Text.Json;
 using Conclave.Cli.Evaluation;
 using Conclave.Gateway.Completions;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands;
 
@@ -64,10 +63,9 @@ internal static class EvalCommand
             return;
         }
 
-        var table = new Table().AddColumns("skill", "cases", "right", "accuracy");
-        foreach (int column in new[] { 1, 2, 3 }) table.Columns[column].RightAligned();
+        var table = new TextTable(1, "skill", "cases", "right", "accuracy");
         foreach (var s in skills) table.AddRow(s.Name, $"{s.Total}", $"{s.Right}", $"{100.0 * s.Right / s.Total:F1}%");
-        AnsiConsole.Write(table);
+        table.Write();
         foreach (var s in skills)
             foreach (var (c, answer) in s.Failed)
                 Console.WriteLine($"{s.Name}: {(c.Chat is { } chat ? chat.Messages[^1].Content : c.Prompt)}\n  -> {answer.Content}{string.Concat(answer.Calls.Select(call => $" {call.CallName}({call.Text})"))}");

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -129,11 +128,10 @@ internal static class ClusterBench
 
     private static void Show(List<ClusterFigures> figures)
     {
-        var table = new Table().AddColumns("work", "layout", "1 process: tokens/s", "2 silos: tokens/s", "ratio", "CPU ms a token", "with 2 silos");
-        foreach (TableColumn column in table.Columns.Skip(2)) column.RightAligned();
+        var table = new TextTable(2, "work", "layout", "1 process\ntokens/s", "2 silos\ntokens/s", "ratio", "1 process\nCPU ms a token", "2 silos\nCPU ms a token");
         foreach (ClusterFigures f in figures)
             table.AddRow(f.Work, f.Layout, $"{f.OneProcess:F1}", $"{f.TwoSilos:F1}", $"{f.Ratio:F2}", $"{f.OneProcessCpuMs:F2}", $"{f.TwoSilosCpuMs:F2}");
-        AnsiConsole.Write(table);
+        table.Write();
     }
 
     /// <summary>One run.</summary>

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -107,12 +106,11 @@ internal static class ContextBench
 
     private static void Show(ContextReport r)
     {
-        AnsiConsole.WriteLine($"{r.Model}, {r.Threads} threads, {r.Kernels}; KV {r.KvType}, pages of {r.PageTokens}, {r.KvBytesPerTokenByFormula} bytes a token by formula; memory {r.MemoryGbPerSecond:F1} GB/s, FMA loop {r.FmaGflops:F0} GFLOP/s; medians of {r.Runs}");
-        var table = new Table().AddColumns("context", "prefill", "attention", "decode", "step", "attention", "of first", "KV bytes");
-        foreach (TableColumn column in table.Columns) column.RightAligned();
+        Console.WriteLine($"{r.Model}, {r.Threads} threads, {r.Kernels}; KV {r.KvType}, pages of {r.PageTokens}, {r.KvBytesPerTokenByFormula} bytes a token by formula; memory {r.MemoryGbPerSecond:F1} GB/s, FMA loop {r.FmaGflops:F0} GFLOP/s; medians of {r.Runs}");
+        var table = new TextTable(0, "context", "prefill\ntokens/s", "attention\nms a token", "decode\ntokens/s", "step\nms", "attention\nms", "of first", "KV bytes\na token");
         foreach (ContextFigures c in r.Contexts)
-            table.AddRow($"{c.Length}", $"{c.PrefillTokensPerSecond:F0}/s", $"{c.PrefillAttentionMsPerToken:F3} ms", $"{c.DecodeTokensPerSecond:F1}/s", $"{c.DecodeMs:F2} ms", $"{c.DecodeAttentionMs:F2} ms", $"{c.DecodeAttentionRatio:F2}", $"{c.KvBytesPerToken:F0}");
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine($"Prefill: a chunk of {r.Chunk} tokens that ends at the length. Attention: its part a token, projections included. KV bytes: pages held, a token.");
+            table.AddRow($"{c.Length}", $"{c.PrefillTokensPerSecond:F0}", $"{c.PrefillAttentionMsPerToken:F3}", $"{c.DecodeTokensPerSecond:F1}", $"{c.DecodeMs:F2}", $"{c.DecodeAttentionMs:F2}", $"{c.DecodeAttentionRatio:F2}", $"{c.KvBytesPerToken:F0}");
+        table.Write();
+        Console.WriteLine($"Prefill: a chunk of {r.Chunk} tokens that ends at the length. Attention: its part a token, projections included. KV bytes: pages held, a token.");
     }
 }

@@ -36,7 +36,7 @@ internal static class GrammarBench
         long start = Stopwatch.GetTimestamp();
         TokenVocabulary vocabulary = TokenVocabulary.From(tokenizer, tokenizer.VocabularySize);
         Console.WriteLine($"vocabulary of {vocabulary.Size} tokens, laid out in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms; medians of {Repeats}");
-        Console.WriteLine($"{"grammar",-12} {"states",7} {"compile ms",11} {"tokens",7} {"first text us/token",20} {"worst us",9} {"later texts us/token",21}");
+        var table = new TextTable(1, "grammar", "states", "compile\nms", "tokens", "first text\nus a token", "worst\nus", "later texts\nus a token");
         foreach ((string name, GrammarSpec spec, string text) in Cases)
         {
             int[] ids = tokenizer.Encode(text, matchAddedTokens: false);
@@ -56,9 +56,10 @@ internal static class GrammarBench
                 later.Add(Mask(grammar, ids).Mean);
             }
 
-            Console.WriteLine($"{name,-12} {grammar.StateCount,7} {Median(compile),11:F1} {ids.Length,7} {Median(first),20:F1} {Median(worst),9:F0} {Median(later),21:F2}");
+            table.AddRow(name, $"{grammar.StateCount}", $"{Median(compile):F1}", $"{ids.Length}", $"{Median(first):F1}", $"{Median(worst):F0}", $"{Median(later):F2}");
         }
 
+        table.Write();
         return CommandLine.Done;
     }
 

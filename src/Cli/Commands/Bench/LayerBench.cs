@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -127,18 +126,16 @@ internal static class LayerBench
 
     private static void Show(LayerBenchFigures f, ModelConfig whole)
     {
-        AnsiConsole.WriteLine($"{f.Config}, {f.Experts} experts, {f.Threads} threads; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
-        var table = new Table().AddColumns("layer", "work", "rows", "ms", "GB/s", "of GB/s", "GFLOP/s", "of FMA", "experts");
-        foreach (TableColumn column in table.Columns.Skip(2)) column.RightAligned();
+        Console.WriteLine($"{f.Config}, {f.Experts} experts, {f.Threads} threads; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
+        var table = new TextTable(2, "layer", "work", "rows", "ms", "weights\nGB/s", "of memory", "GFLOP/s", "of FMA", "experts");
         foreach (LayerFigures l in f.Layers)
             table.AddRow(l.Layer, l.Work, $"{l.Rows}", $"{l.Ms:F1}", $"{l.WeightGbPerSecond:F1}", $"{l.MemoryShare:P0}", $"{l.Gflops:F0}", $"{l.FmaShare:P0}", l.Experts > 0 ? $"{l.Experts:F0}" : "");
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine($"Estimate for all {whole.LayerCount} layers, from the times above and the head at memory speed; rows on their way between silos not counted:");
-        var estimate = new Table().AddColumns("silos", "sequences a silo", "tokens/s in all", "tokens/s a sequence", "weights a silo, GB");
-        foreach (TableColumn column in estimate.Columns) column.RightAligned();
+        table.Write();
+        Console.WriteLine($"Estimate for all {whole.LayerCount} layers, from the times above and the head at memory speed; rows on their way between silos not counted:");
+        var estimate = new TextTable(0, "silos", "sequences\na silo", "tokens/s\nin all", "tokens/s\na sequence", "weights\na silo, GB");
         foreach (WholeModelEstimate e in f.Estimate)
             estimate.AddRow($"{e.Silos}", $"{e.Batch}", $"{e.TokensPerSecond:F2}", $"{e.TokensPerSecond / e.Silos / e.Batch:F2}", $"{e.WeightGbPerSilo:F0}");
-        AnsiConsole.Write(estimate);
+        estimate.Write();
     }
 
     /// <summary>Reports at once, on the thread that makes progress.</summary>

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using Conclave.Model;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -48,10 +47,9 @@ internal static class MemoryBench
             return CommandLine.Done;
         }
 
-        var table = new Table().AddColumns("threads", "memory GB/s", "FMA GFLOP/s");
-        foreach (TableColumn column in table.Columns) column.RightAligned();
+        var table = new TextTable(0, "threads", "memory GB/s", "FMA GFLOP/s");
         foreach (MemoryFigures f in figures) table.AddRow($"{f.Threads}", $"{f.MemoryGbPerSecond:F1}", $"{f.FmaGflops:F0}");
-        AnsiConsole.Write(table);
+        table.Write();
         return CommandLine.Done;
     }
 }

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -122,19 +121,17 @@ internal static class ModelBench
 
     private static void Show(ModelFigures f, (double[] Ms, int Steps)[] profiles)
     {
-        AnsiConsole.WriteLine($"{f.Model}, {f.Threads} threads, {f.Kernels}; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
-        var table = new Table().AddColumns("work", "tokens/s", "ms", "GB/s", "of GB/s", "GFLOP/s", "of FMA", "kernels", "experts");
-        foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
+        Console.WriteLine($"{f.Model}, {f.Threads} threads, {f.Kernels}; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
+        var table = new TextTable(1, "work", "tokens/s", "ms", "weights\nGB/s", "of\nmemory", "GFLOP/s", "of\nFMA", "in\nkernels", "experts\na layer");
         if (f.Prefill is { } p) table.AddRow($"prefill {p.Tokens}", $"{p.TokensPerSecond:F0}", $"{1e3 * p.Tokens / p.TokensPerSecond:F0}", "", "", $"{p.Gflops:F0}", $"{p.FmaShare:P0}", "", "");
         foreach (DecodeFigures d in f.Decode)
             table.AddRow($"decode {d.Batch}", $"{d.TokensPerSecond:F1}", $"{d.StepMs:F2}", $"{d.WeightGbPerSecond:F1}", $"{d.MemoryShare:P0}", $"{d.Gflops:F0}", $"{d.Gflops / f.FmaGflops:P0}", $"{d.KernelShare:P0}", $"{d.ExpertsPerLayer:F1}");
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine("GB/s: weights read. Kernels: share of the step's thread. Experts: different ones in a layer of a step.");
+        table.Write();
+        Console.WriteLine("GB/s: weights read. Kernels: share of the step's thread. Experts: different ones in a layer of a step.");
         if (profiles.Length == 0) return;
-        var times = new Table().AddColumns(["ms a step", .. f.Decode.Select(d => $"decode {d.Batch}")]);
-        foreach (TableColumn column in times.Columns.Skip(1)) column.RightAligned();
+        var times = new TextTable(1, ["ms a step", .. f.Decode.Select(d => $"decode {d.Batch}")]);
         foreach (StepActivity activity in Enum.GetValues<StepActivity>().Where(activity => Array.Exists(profiles, profile => profile.Ms[(int)activity] > 0)))
             times.AddRow([$"{activity}", .. profiles.Select(profile => $"{profile.Ms[(int)activity] / profile.Steps:F3}")]);
-        AnsiConsole.Write(times);
+        times.Write();
     }
 }

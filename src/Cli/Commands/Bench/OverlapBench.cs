@@ -4,7 +4,6 @@ using Conclave.Grains;
 using Conclave.Grains.Transport;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -141,16 +140,15 @@ internal static class OverlapBench
 
     private static void Show(List<OverlapFigures> figures)
     {
-        var table = new Table().AddColumns("delay ms", "mode", "step ms", "compute", "waiting", "communication", "bound", "hidden");
-        foreach (TableColumn column in table.Columns) column.RightAligned();
+        var table = new TextTable(0, "delay\nms", "micro-\nbatches", "step\nms", "compute\nms", "waiting\nms", "communication\nms", "bound\nms", "hidden");
         foreach (OverlapFigures f in figures)
         {
             foreach ((string name, OverlapMode mode) in new[] { ("1", f.One), ("2", f.Two) })
                 table.AddRow($"{f.DelayMs}", name, $"{mode.StepMs:F2}", $"{mode.ComputeMs:F2}", $"{mode.WaitingMs:F2}", $"{mode.CommunicationMs:F2}", $"{mode.BoundMs:F2}", $"{mode.HiddenShare:P0}");
-            table.AddRow($"{f.DelayMs}", $"auto ({f.AutoMicroBatches})", $"{f.AutoStepMs:F2}", "", "", "", "", "");
+            table.AddRow($"{f.DelayMs}", $"auto ({f.AutoMicroBatches})", $"{f.AutoStepMs:F2}");
         }
 
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine("Bound: the greater of compute and communication. Hidden: share of the lesser that did not lengthen the step.");
+        table.Write();
+        Console.WriteLine("Bound: the greater of compute and communication. Hidden: share of the lesser that did not lengthen the step.");
     }
 }

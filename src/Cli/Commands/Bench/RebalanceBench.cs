@@ -4,7 +4,6 @@ using System.Text.Json;
 using Conclave.Cli.Admin;
 using Conclave.Cli.Local;
 using Conclave.Grains;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -139,11 +138,10 @@ internal static class RebalanceBench
 
     private static void Show(RebalanceFigures figures)
     {
-        var table = new Table().AddColumns("window", "steps", "median ms", "p99 ms", "median ratio", "p99 ratio", "within 1.2");
-        foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
+        var table = new TextTable(1, "window", "steps", "median\nms", "p99\nms", "median\nratio", "p99\nratio", "within\n1.2");
         foreach ((string window, StepFigures f) in new[] { ("quiet", figures.Quiet), ("loading", figures.Loading), ("publication +-100 ms", figures.Publication), ("second after", figures.Settling), ("rebalance in all", figures.Disturbed) })
             table.AddRow(window, $"{f.Steps}", $"{f.MedianMs:F2}", $"{f.P99Ms:F2}", $"{f.MedianRatio:F3}", $"{f.P99Ratio:F2}", $"{f.WithinTarget:P1}");
-        ClusterTables.Console().Write(table);
+        table.Write();
         Console.WriteLine($"step times: {StepSource}");
         Console.WriteLine($"pages: {Pages}");
         Console.WriteLine($"{figures.Changes} changes moved {figures.Moves} experts, {figures.MovedBytes / 1e6:F1} MB; median {figures.LoadingMs:F0} ms from request to publication; worst change {figures.WorstChange:F3}");

@@ -7,7 +7,6 @@ using Conclave.Model.Tokenization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -93,8 +92,7 @@ internal static class ServeBench
 
     private static void Show(List<ServeFigures> figures)
     {
-        var table = new Table().AddColumns("req/s", "sent", "done", "429", "fail", "asked", "tok/s", "TTFT", "p99", "gap", "p99");
-        foreach (TableColumn column in table.Columns) column.RightAligned();
+        var table = new TextTable(0, "req/s", "sent", "done", "429", "failed", "asked\ntok/s", "given\ntok/s", "TTFT ms\np50", "\np99", "gap ms\np50", "\np99");
         foreach (ServeFigures f in figures)
         {
             table.AddRow(
@@ -102,8 +100,8 @@ internal static class ServeBench
                 Number(f.FirstTokenMs.P50), Number(f.FirstTokenMs.P99), Number(f.BetweenTokensMs.P50), Number(f.BetweenTokensMs.P99));
         }
 
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine("asked, tok/s: tokens a second asked for, and delivered while requests arrived; TTFT, gap: median and 99th percentile, in ms, of the time to the first and between two tokens.");
+        table.Write();
+        Console.WriteLine("asked, given: tokens a second asked for, and delivered while requests arrived;\nTTFT, gap: time to the first token, and between two pieces of a stream.");
 
         static string Number(double? value) => value?.ToString(value < 100 ? "0.#" : "0", CultureInfo.InvariantCulture) ?? "";
     }

@@ -7,7 +7,6 @@ using Conclave.Gateway;
 using Conclave.Gateway.Completions;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -94,11 +93,10 @@ internal static class SpeculateBench
 
     private static void Show(List<SpeculateFigures> figures)
     {
-        var table = new Table().AddColumns("skill", "batch", "drafts", "right", "tokens a step", "tokens/s", "gain");
-        foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
+        var table = new TextTable(1, "skill", "batch", "drafts", "right", "tokens a step", "tokens/s", "gain");
         foreach (SpeculateFigures f in figures)
             table.AddRow(f.Skill, $"{f.Batch}", f.Drafts, f.Acceptance is { } share ? $"{share:P1}" : "", $"{f.TokensPerStep:F2}", $"{f.TokensPerSecond:F0}", f.Drafts == "off" ? "" : $"{f.Gain:F2}");
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine("tokens/s and gain: while sequences decode, all together; the same texts with and without drafts, in turns.");
+        table.Write();
+        Console.WriteLine("tokens/s and gain: while sequences decode, all together; the same texts with and without drafts, in turns.");
     }
 }

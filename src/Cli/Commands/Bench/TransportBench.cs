@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using Conclave.Grains.Transport;
-using Spectre.Console;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -73,16 +72,15 @@ internal static class TransportBench
 
     private static void Show(TransportFigures[] figures)
     {
-        var table = new Table().AddColumns("wire", "size", "in flight", "p50 us", "p99 us", "GB/s", "floor", "ratio", "alloc");
-        foreach (TableColumn column in table.Columns.Skip(1)) column.RightAligned();
+        var table = new TextTable(1, "wire", "size", "in flight", "p50 us", "p99 us", "GB/s", "floor us", "ratio", "bytes");
         foreach (TransportFigures f in figures)
         {
             table.AddRow(f.Wire, Size(f.SizeBytes), $"{f.InFlight}", $"{f.P50Us:F1}", $"{f.P99Us:F1}", $"{f.GigabytesPerSecond:F2}",
                 f.Ratio is null ? "" : $"{f.FloorP50Us:F1}", f.Ratio is { } ratio ? $"{ratio:F2}" : "", $"{f.AllocatedBytesPerCall:F1}");
         }
 
-        AnsiConsole.Write(table);
-        AnsiConsole.WriteLine("floor: p50 of a plain TCP ping-pong; alloc: managed bytes a call");
+        table.Write();
+        Console.WriteLine("floor: p50 of a plain TCP ping-pong; ratio: p50 over it; bytes: managed ones allocated a call");
     }
 
     private static string Size(int sizeBytes) => sizeBytes switch
