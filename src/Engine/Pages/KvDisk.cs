@@ -54,6 +54,9 @@ internal sealed unsafe partial class KvDisk : IDisposable
         _thread.Start();
     }
 
+    /// <summary>Most pages it holds.</summary>
+    public int MaxPages => _folder.MaxFiles;
+
     /// <summary>A snapshot.</summary>
     public KvDiskStatus Status
     {
@@ -74,13 +77,20 @@ internal sealed unsafe partial class KvDisk : IDisposable
             return _pending.ContainsKey(key) || _folder.Contains(key);
     }
 
+    /// <summary>Pages that continue each other are about to be asked for: they are kept longer than those not used for longer, and none longer than those before it.</summary>
+    public void Use(List<PageKey> keys)
+    {
+        for (int i = keys.Count - 1; i >= 0; i--)
+            _folder.Use(keys[i]);
+    }
+
     /// <summary>Copies a page to be written, unless it is on disk; drops it when too many wait or the disk fails. True if it will be there, or is.</summary>
     public bool Write(PageKey parent, PageKey key, ReadOnlySpan<int> tokens, byte* page)
     {
         PageWrite write;
         lock (_lock)
         {
-            if (_pending.ContainsKey(key) || _folder.Contains(key))
+            if (_pending.ContainsKey(key) || _folder.Use(key))
                 return true;
             if (_isClosing || _writes.Count >= _maxPending || IsPaused())
             {
@@ -215,6 +225,7 @@ internal sealed unsafe partial class KvDisk : IDisposable
         long start = _clock.GetTimestamp();
         while (fetch.ReadCount < fetch.Keys.Length && ReadNext(fetch))
             fetch.ReadCount++;
+        _folder.Touch(fetch.Keys.AsSpan(0, fetch.ReadCount));
         double pageMs = _clock.GetElapsedTime(start).TotalMilliseconds / Math.Max(1, fetch.ReadCount);
         lock (_lock)
         {

@@ -17,6 +17,9 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
     private readonly ILogger _log;
     private readonly FileStream _ownership;
 
+    // Of the thread that reads and writes: by which date the files are in order.
+    private long _lastTouch;
+
     // Guards all below.
     private readonly Lock _lock = new();
     private readonly Dictionary<PageKey, LinkedListNode<PageKey>> _files = [];
@@ -54,6 +57,9 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
     /// <summary>Its full path.</summary>
     public string Directory { get; }
 
+    /// <summary>Most pages it holds.</summary>
+    public int MaxFiles => _maxFiles;
+
     /// <summary>Pages, bytes of their files, and files discarded since the start.</summary>
     public (int Pages, long SizeBytes, long Discarded) Totals
     {
@@ -64,8 +70,15 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         }
     }
 
-    /// <summary>Whether there is a file of <paramref name="key"/>; it counts as used.</summary>
+    /// <summary>Whether there is a file of <paramref name="key"/>.</summary>
     public bool Contains(PageKey key)
+    {
+        lock (_lock)
+            return _files.ContainsKey(key);
+    }
+
+    /// <summary>Whether there is a file of <paramref name="key"/>; it counts as used. Of pages that continue each other the last is to be named first: without those before it, it cannot be found.</summary>
+    public bool Use(PageKey key)
     {
         lock (_lock)
         {
@@ -83,17 +96,20 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         string path = PathOf(key);
         PageFileState state = _file.Read(path, key, tokens, page);
         if (state == PageFileState.Good)
-        {
-            Touch(path);
             return true;
-        }
-
         Forget(key);
         if (state == PageFileState.Missing)
             LogMissing(_log, path);
         else
             Discard(path);
         return false;
+    }
+
+    /// <summary>Dates the files of pages that were read, which continue each other, so that their order survives a restart.</summary>
+    public void Touch(ReadOnlySpan<PageKey> keys)
+    {
+        for (int i = keys.Length - 1; i >= 0; i--)
+            Touch(keys[i]);
     }
 
     /// <summary>Writes a page, and deletes the files used longest ago as needed.</summary>
@@ -115,6 +131,7 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         }
 
         Add(key);
+        Touch(key);
     }
 
     /// <inheritdoc/>
@@ -145,6 +162,7 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
             if (state == PageFileState.Good)
             {
                 Add(key);
+                _lastTouch = file.LastWriteTimeUtc.Ticks;
             }
             else if (state == PageFileState.Foreign)
             {
@@ -207,12 +225,16 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
         Delete(path);
     }
 
-    /// <summary>So that the order survives a restart.</summary>
-    private void Touch(string path)
+    private void Touch(PageKey key)
     {
+        string path = PathOf(key);
+
+        // One after the other also when the clock is not as fine as that: file systems date by ticks of some milliseconds.
+        _lastTouch = Math.Max(_lastTouch + 1, _clock.GetUtcNow().UtcTicks);
         try
         {
-            File.SetLastWriteTimeUtc(path, _clock.GetUtcNow().UtcDateTime);
+            if (Contains(key))
+                File.SetLastWriteTimeUtc(path, new DateTime(_lastTouch, DateTimeKind.Utc));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -65,15 +65,18 @@ public sealed unsafe partial class KvMemory
     }
 
     /// <summary>
-    /// Queues cached pages to be written to disk, those used last first, without evicting them: for the end of the process. False if more are left than the queue takes now.
+    /// Queues cached pages to be written to disk, those used last first and no more than it holds, without evicting them: for the end of the process. False if more are left than the queue takes now.
     /// </summary>
     internal bool TrySpillAll()
     {
         if (_disk is null)
             return true;
-        for (int page = _unused.Newest; page >= 0; page = _unused.Older(page))
+
+        // More than the disk holds would push out those used last.
+        int left = _disk.MaxPages;
+        for (int page = _unused.Newest; page >= 0 && left > 0; page = _unused.Older(page), left--)
         {
-            if (!_disk.Contains(_keys[page]) && !Spill(page))
+            if (!Spill(page))
                 return false;
         }
 
@@ -105,6 +108,9 @@ public sealed unsafe partial class KvMemory
 
         if (keys.Count == 0 || (_computeMs > 0 && !disk.IsReadWithin(keys.Count * PageTokens * _computeMs, keys.Count)))
             return null;
+
+        // Before pages are taken: what is evicted for them is written, and must not push these out.
+        disk.Use(keys);
         var pages = new KvPageTable(found + keys.Count, PageTokens);
         for (int i = 0; i < found; i++)
         {

@@ -107,9 +107,47 @@ public sealed class KvDiskTests
             Assert.True(tier.Files.Length <= 9);
         }
 
+        // 4 to 6 are there, and 7, for which 4 makes room, takes the place of 5: the oldest by now.
         Assert.Equal(9, memory.DiskStatus!.Pages);
-        Assert.Equal(0, tier.Find(memory, Sequence(3)));
         Assert.Equal(192, tier.Find(memory, Sequence(4)));
+        DiskTier.StatusWhen(memory, status => status.Writes == 24);
+        Assert.Equal((0, 0), (tier.Find(memory, Sequence(3)), tier.Find(memory, Sequence(5))));
+        foreach (int kept in (int[])[6, 7, 4])
+            Assert.Equal(192, tier.Find(memory, Sequence(kept)));
+        Assert.Equal((9, 24L), (memory.DiskStatus.Pages, memory.DiskStatus.Writes));
+    }
+
+    [Fact]
+    public void After_a_restart_what_was_read_is_newer_and_loses_its_last_page_first()
+    {
+        using var tier = new DiskTier();
+        KvMemory memory = tier.Open(pageCount: 50, maxFiles: 6);
+        Sequence(0).RunThrough(memory);
+        Sequence(1).RunThrough(memory);
+        DiskTier.Save(memory);
+        using (memory = tier.Open(pageCount: 50, maxFiles: 6))
+            Assert.Equal(192, tier.Find(memory, Sequence(0)));
+
+        // Four pages of others push out as many. First pages are of use without the last one, but not the other way round.
+        using KvMemory last = tier.Open(pageCount: 4, maxFiles: 6);
+        Sequence(2).RunThrough(last);
+        Sequence(3).RunThrough(last);
+        new PagedSequence("", Sequence(4).Tokens[..100], maxPages: 20).RunThrough(last);
+        DiskTier.StatusWhen(last, status => status.Writes == 4);
+        Assert.Equal((0, 128), (tier.Find(last, Sequence(1)), tier.Find(last, Sequence(0))));
+    }
+
+    [Fact]
+    public void The_end_saves_what_was_used_last_when_the_disk_holds_less_than_memory()
+    {
+        using var tier = new DiskTier();
+        KvMemory first = tier.Open(pageCount: 50, maxFiles: 9);
+        for (int i = 0; i < 8; i++)
+            Sequence(i).RunThrough(first);
+        DiskTier.Save(first);
+        using KvMemory second = tier.Open(pageCount: 50, maxFiles: 9);
+        for (int i = 0; i < 8; i++)
+            Assert.Equal(i < 5 ? 0 : 192, tier.Find(second, Sequence(i)));
     }
 
     [Fact]
