@@ -24,6 +24,7 @@ public sealed partial class Rank : IDisposable
     private readonly ILogger<Rank> _logger;
     private readonly TensorTransport? _transport;
     private readonly ITimer _leases;
+    private readonly CancellationTokenSource _ending = new();
     private KvSender? _sender;
     private KvReceiver? _receiver;
     private Transformer? _model;
@@ -71,6 +72,7 @@ public sealed partial class Rank : IDisposable
         {
             Grammars = new GrammarCache(() => TokenVocabulary.From(Tokenizer.Load(_checkpoint.Directory), config.VocabularySize)),
         };
+        _ = WarmUp(_engine.Grammars);
         if (_transport is not null) Receive(_transport, _engine, _model.KvLayout);
     }
 
@@ -106,11 +108,25 @@ public sealed partial class Rank : IDisposable
     public void Dispose()
     {
         _leases.Dispose();
+        _ending.Cancel();
         // A step that waits for another silo must not hold up the end.
         _experts.Close();
         _engine?.Dispose();
         foreach (Guid id in _sequences.Keys) Close(id);
         _model?.Dispose();
+    }
+
+    /// <summary>Does in the background what the first grammar would wait for. Where it fails, as for a model without tokenizer, so will that.</summary>
+    private async Task WarmUp(GrammarCache grammars)
+    {
+        try
+        {
+            await grammars.WarmUp(_clock, _ending.Token).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            LogNotWarm(error.Message);
+        }
     }
 
     private void EndUnread()
@@ -122,6 +138,9 @@ public sealed partial class Rank : IDisposable
             Close(id);
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "grammars have not been warmed up: {Reason}")]
+    private partial void LogNotWarm(string reason);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "sequence {SequenceId} is cancelled: nobody has read it for {UnreadMs:F0} ms, so its gateway must be gone")]
     private partial void LogUnread(Guid sequenceId, double unreadMs);

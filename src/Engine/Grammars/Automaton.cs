@@ -32,7 +32,7 @@ internal sealed class Automaton
         (_callStarts, _calls) = Index(stateCount, callEdges.Select(edge => (edge.From, MakeCall(edge, rules))));
         Start = rules[0].Start;
         LeftRecursion.Check(this, rules);
-        _depths = AutomatonDepths.Compute(this, rules);
+        _depths = AutomatonDepths.Compute(this);
         if (_depths[Start] > maxDepth)
         {
             throw new OperatingException(

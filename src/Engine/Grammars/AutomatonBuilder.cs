@@ -61,11 +61,10 @@ internal sealed class AutomatonBuilder
         switch (node)
         {
             case Node.Literal literal:
-                EmitBytes([.. literal.Bytes.Select(value => (value, value))], from, to);
+                EmitBytes(literal.Bytes, from, to);
                 break;
             case Node.Character character:
-                foreach ((byte, byte)[] bytes in Utf8Ranges.Split(character.Set))
-                    EmitBytes(bytes, from, to);
+                EmitCharacter(character.Set, from, to);
                 break;
             case Node.Sequence sequence:
                 EmitSequence(sequence.Parts, from, to);
@@ -91,15 +90,38 @@ internal sealed class AutomatonBuilder
         }
     }
 
-    private void EmitBytes((byte First, byte Last)[] bytes, int from, int to)
+    private void EmitBytes(byte[] bytes, int from, int to)
     {
         if (bytes.Length == 0)
             _emptyEdges.Add(new EmptyEdge(from, to));
         for (int i = 0; i < bytes.Length; i++)
         {
             int next = i == bytes.Length - 1 ? to : NewState();
-            _byteEdges.Add(new ByteEdge(from, bytes[i].First, bytes[i].Last, next));
+            _byteEdges.Add(new ByteEdge(from, bytes[i], bytes[i], next));
             from = next;
+        }
+    }
+
+    /// <summary>Encodings that end alike share their ends, so that lead bytes which say the same lead to one state.</summary>
+    private void EmitCharacter(CodePoints set, int from, int to)
+    {
+        var ends = new Dictionary<(int Next, byte First, byte Last), int>();
+        foreach ((byte First, byte Last)[] bytes in Utf8Ranges.Split(set))
+        {
+            int next = to;
+            for (int i = bytes.Length - 1; i > 0; i--)
+            {
+                (int, byte, byte) end = (next, bytes[i].First, bytes[i].Last);
+                if (!ends.TryGetValue(end, out int state))
+                {
+                    ends.Add(end, state = NewState());
+                    _byteEdges.Add(new ByteEdge(state, bytes[i].First, bytes[i].Last, next));
+                }
+
+                next = state;
+            }
+
+            _byteEdges.Add(new ByteEdge(from, bytes[0].First, bytes[0].Last, next));
         }
     }
 

@@ -1,24 +1,35 @@
 namespace Conclave.Engine.Grammars;
 
-/// <summary>How many levels of calls a state needs at least until its rule ends: what cannot end at all is a dead end, and what needs too many levels is one too.</summary>
+/// <summary>
+/// What a state needs at least until its rule ends: levels of calls, or bytes. What cannot end at all is a dead end, and what needs too many levels is one too.
+/// </summary>
 internal static class AutomatonDepths
 {
     /// <summary>No text leads to the end.</summary>
     public const int Never = int.MaxValue;
 
-    /// <summary>The least fixed point: along a way the deepest call counts, among ways the shallowest.</summary>
-    public static int[] Compute(Automaton automaton, List<RuleStates> rules)
+    private const int Longest = 1 << 30;
+
+    /// <summary>Levels of each state: along a way the deepest call counts, among ways the shallowest.</summary>
+    public static int[] Compute(Automaton automaton) => LeastFixedPoint(automaton, Shallowest);
+
+    /// <summary>Bytes of each state's shortest way.</summary>
+    public static int[] Lengths(Automaton automaton) => LeastFixedPoint(automaton, Shortest);
+
+    private static int[] LeastFixedPoint(Automaton automaton, Func<Automaton, int, int[], int> least)
     {
         int count = automaton.StateCount;
-        var depths = new int[count];
-        Array.Fill(depths, Never);
+        var needs = new int[count];
+        Array.Fill(needs, Never);
         (int[] starts, int[] users) = Users(automaton);
         var queue = new Queue<int>();
         var isQueued = new bool[count];
-        foreach (RuleStates rule in rules)
+        for (int state = 0; state < count; state++)
         {
-            depths[rule.End] = 0;
-            Push(rule.End);
+            if (!automaton.IsEnd(state))
+                continue;
+            needs[state] = 0;
+            Push(state);
         }
 
         while (queue.TryDequeue(out int state))
@@ -26,15 +37,15 @@ internal static class AutomatonDepths
             isQueued[state] = false;
             foreach (int user in users.AsSpan(starts[state]..starts[state + 1]))
             {
-                int depth = Shallowest(automaton, user, depths);
-                if (depth >= depths[user])
+                int need = least(automaton, user, needs);
+                if (need >= needs[user])
                     continue;
-                depths[user] = depth;
+                needs[user] = need;
                 Push(user);
             }
         }
 
-        return depths;
+        return needs;
 
         void Push(int state)
         {
@@ -62,7 +73,23 @@ internal static class AutomatonDepths
         return best;
     }
 
-    /// <summary>For each state, those whose depth depends on it.</summary>
+    private static int Shortest(Automaton automaton, int state, int[] lengths)
+    {
+        long best = automaton.IsEnd(state) ? 0 : Never;
+        foreach (Automaton.Step step in automaton.StepsFrom(state))
+            best = Math.Min(best, lengths[step.To] == Never ? Never : Math.Min(Longest, lengths[step.To] + 1));
+        foreach (int to in automaton.EmptyFrom(state))
+            best = Math.Min(best, lengths[to]);
+        foreach (Automaton.Call call in automaton.CallsFrom(state))
+        {
+            if (lengths[call.Start] != Never && lengths[call.Return] != Never)
+                best = Math.Min(best, Math.Min(Longest, (long)lengths[call.Start] + lengths[call.Return]));
+        }
+
+        return (int)best;
+    }
+
+    /// <summary>For each state, those whose need depends on it.</summary>
     private static (int[] Starts, int[] Users) Users(Automaton automaton)
     {
         var starts = new int[automaton.StateCount + 1];

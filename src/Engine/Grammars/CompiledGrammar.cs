@@ -6,13 +6,25 @@ namespace Conclave.Engine.Grammars;
 /// </summary>
 public sealed class CompiledGrammar
 {
-    private CompiledGrammar(Automaton automaton, TokenVocabulary vocabulary, long cacheSizeBytes)
+    // Any object is short; this one is like what is written.
+    private const string SomeObject = "{\"a\": \"b\", \"c\": [1, true], \"d\": {\"e\": null}}";
+
+    private CompiledGrammar(GrammarSpec spec, Automaton automaton, TokenVocabulary vocabulary, long cacheSizeBytes)
     {
         (Vocabulary, Automaton) = (vocabulary, automaton);
         Cache = new ConfigurationCache(automaton, vocabulary, cacheSizeBytes);
 
-        // The first mask of every sequence; made here, it costs no step anything.
-        Cache.Mask(Cache.Start);
+        // Masks that most texts need. Made here, they cost no step anything.
+        LikelyText likely = new(automaton);
+        Configuration at = Cache.Start;
+        for (int i = 0; i < LikelyText.MaxLength && !ReferenceEquals(at, Configuration.Dead); i++)
+        {
+            Cache.Mask(at);
+            if ((spec.Kind == GrammarKind.JsonObject ? i < SomeObject.Length ? SomeObject[i] : -1 : likely.Next(at)) is var value and >= 0)
+                at = Cache.Step(at, (byte)value);
+            else
+                break;
+        }
     }
 
     /// <summary>The tokens it speaks of.</summary>
@@ -37,6 +49,6 @@ public sealed class CompiledGrammar
     {
         ArgumentNullException.ThrowIfNull(spec);
         ArgumentNullException.ThrowIfNull(vocabulary);
-        return new CompiledGrammar(AutomatonBuilder.Build(GrammarReader.Read(spec), vocabulary), vocabulary, cacheSizeBytes);
+        return new CompiledGrammar(spec, AutomatonBuilder.Build(GrammarReader.Read(spec), vocabulary), vocabulary, cacheSizeBytes);
     }
 }

@@ -17,7 +17,15 @@ internal sealed class Frame(int @return, Frame? parent, int depth, int id)
 }
 
 /// <summary>One way to read the text so far: a state from which bytes lead on, and the calls around it.</summary>
-internal readonly record struct Position(int State, Frame? Frame);
+internal readonly record struct Position(int State, Frame? Frame)
+{
+    /// <summary>By state, then by frame.</summary>
+    public static int Compare(Position x, Position y) => x.State != y.State ? x.State.CompareTo(y.State) : (x.Frame?.Id ?? -1).CompareTo(y.Frame?.Id ?? -1);
+
+    public bool Equals(Position other) => State == other.State && ReferenceEquals(Frame, other.Frame);
+
+    public override int GetHashCode() => (State * -1640531527) + (Frame?.Id ?? -1);
+}
 
 /// <summary>
 /// All ways to read the text so far. Equal ones are one object, which also remembers where each class of bytes leads and which tokens it allows, once
@@ -28,6 +36,9 @@ internal sealed class Configuration(Position[] positions, bool isComplete, int c
     /// <summary>What no text leads out of and no text ends at.</summary>
     public static Configuration Dead { get; } = new([], isComplete: false, classCount: 256, epoch: -1);
 
+    /// <summary>What the bytes of a kind lead to that lead to different configurations.</summary>
+    public static Configuration Mixed { get; } = new([], isComplete: false, classCount: 256, epoch: -1);
+
     /// <summary>Sorted by state and frame, without repeats.</summary>
     public Position[] Positions { get; } = positions;
 
@@ -36,6 +47,9 @@ internal sealed class Configuration(Position[] positions, bool isComplete, int c
 
     /// <summary>Where each class of bytes leads; null: not asked for yet.</summary>
     public Configuration?[] Next { get; } = new Configuration?[classCount];
+
+    /// <summary>Where each of the <see cref="ByteKinds"/> leads; null: not asked for yet. Only for who makes masks.</summary>
+    public Configuration?[]? Leads { get; set; }
 
     /// <summary>The tokens it allows, one bit each; null: not asked for yet.</summary>
     public uint[]? Mask { get; set; }
@@ -52,16 +66,30 @@ internal sealed class ConfigurationComparer : IEqualityComparer<Configuration>
 
     public int GetHashCode(Configuration obj)
     {
-        var hash = default(HashCode);
-        hash.Add(obj.IsComplete);
-        foreach (Position position in obj.Positions)
-        {
-            hash.Add(position.State);
-            hash.Add(position.Frame?.Id ?? -1);
-        }
-
-        return hash.ToHashCode();
+        return PositionsComparer.Hash(obj.Positions) + (obj.IsComplete ? 1 : 0);
     }
+}
+
+/// <summary>Lists of positions are equal if their elements are.</summary>
+internal sealed class PositionsComparer : IEqualityComparer<Position[]>, IAlternateEqualityComparer<ReadOnlySpan<Position>, Position[]>
+{
+    public static int Hash(ReadOnlySpan<Position> positions)
+    {
+        int hash = positions.Length;
+        foreach (Position position in positions)
+            hash = (hash * 31) + position.GetHashCode();
+        return hash;
+    }
+
+    public bool Equals(Position[]? x, Position[]? y) => x.AsSpan().SequenceEqual(y);
+
+    public bool Equals(ReadOnlySpan<Position> alternate, Position[] other) => alternate.SequenceEqual(other);
+
+    public int GetHashCode(Position[] obj) => Hash(obj);
+
+    public int GetHashCode(ReadOnlySpan<Position> alternate) => Hash(alternate);
+
+    public Position[] Create(ReadOnlySpan<Position> alternate) => [.. alternate];
 }
 
 /// <summary>Masks are equal if their bits are: many configurations share one.</summary>

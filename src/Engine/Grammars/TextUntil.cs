@@ -20,13 +20,19 @@ internal static class TextUntil
     {
         int[] characters = [.. marker.EnumerateRunes().Select(rune => rune.Value)];
         int[] distinct = [.. characters.Distinct()];
-        CodePoints others = CodePoints.Of([.. distinct.Select(value => (value, value))]).Complement();
         var edges = new List<GraphEdge>();
         for (int state = 0; state < characters.Length; state++)
         {
+            // One edge to each state: characters that lead to the same are then never told apart.
+            CodePoints others = CodePoints.All;
+            foreach (IGrouping<int, int> way in distinct.GroupBy(value => Longest(characters, state, value)).Where(way => way.Key > 0))
+            {
+                CodePoints set = CodePoints.Of([.. way.Select(value => (value, value))]);
+                others = others.Except(set);
+                edges.Add(new GraphEdge(state, new Node.Character(set), way.Key));
+            }
+
             edges.Add(new GraphEdge(state, new Node.Character(others), 0));
-            foreach (int value in distinct)
-                edges.Add(new GraphEdge(state, new Node.Character(CodePoints.Single(value)), Longest(characters, state, value)));
         }
 
         return edges;

@@ -21,6 +21,10 @@ public sealed class TokenVocabulary
         foreach (int id in ids.Where(id => _bytes[id].Length == 1))
             _canWrite[_bytes[id][0]] = true;
         (Nodes, TokenIds, MaxLength) = Lay(ids);
+        Groups = new TokenGroups(Nodes, TokenIds);
+        All = new uint[MaskWords];
+        foreach (int id in ids)
+            All[id >> 5] |= 1u << (id & 31);
     }
 
     /// <summary>Number of token ids.</summary>
@@ -32,8 +36,14 @@ public sealed class TokenVocabulary
     /// <summary>Bytes of the longest token.</summary>
     internal int MaxLength { get; }
 
-    /// <summary>The tree in preorder.</summary>
+    /// <summary>The tree in preorder, and a last node that only ends the ranges of the one before.</summary>
     internal TokenNode[] Nodes { get; }
+
+    /// <summary>The tree with bytes of one kind made one.</summary>
+    internal TokenGroups Groups { get; }
+
+    /// <summary>The mask that allows every token with text.</summary>
+    internal uint[] All { get; }
 
     /// <summary>Ids in order of their bytes; a node's own lie from <see cref="TokenNode.FirstToken"/> to the next node's.</summary>
     internal int[] TokenIds { get; }
@@ -74,6 +84,7 @@ public sealed class TokenVocabulary
         }
 
         Close(0);
+        nodes.Add(new TokenNode(0, 0, nodes.Count, ids.Length));
         return ([.. nodes], ids, ids.Length == 0 ? 0 : ids.Max(id => _bytes[id].Length));
 
         void Close(int depth)

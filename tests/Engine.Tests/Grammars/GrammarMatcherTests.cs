@@ -8,30 +8,39 @@ public sealed class GrammarMatcherTests
     private const string Schema = """{"type":"object","properties":{"name":{"type":"string","maxLength":20},"tags":{"type":"array","items":{"type":"string"}}},"required":["name","tags"]}""";
 
     /// <summary>A mask bit and a walk through the token's bytes must say the same, for every token, wherever a walk goes.</summary>
-    [Fact]
-    public void A_mask_allows_what_can_be_accepted_and_nothing_else()
+    [Theory]
+    [InlineData(GrammarKind.JsonSchema, Schema, true)]
+    [InlineData(GrammarKind.JsonSchema, Schema, false)]
+    [InlineData(GrammarKind.JsonSchema, """{"properties":{"a":{"pattern":"^[^\\s日]+é"},"｜":true},"additionalProperties":{"type":"string"},"required":["a"]}""", false)]
+    [InlineData(GrammarKind.Regex, @"(?:[A-Z][a-z]+ ){2,8}\d{4}: .{1,200}[ -｜]{1,9}\W*", true)]
+    [InlineData(GrammarKind.Regex, @".*(?:foo|b[a-f]r|\P{Lu})+[\s日-本]{2}", false)]
+    [InlineData(GrammarKind.Ebnf, "root ::= [^a-c\"日] root | [a-f]+ \"<｜\" | \"日\"", false)]
+    public void A_mask_allows_what_can_be_accepted_and_nothing_else(GrammarKind kind, string text, bool isDemo)
     {
-        CompiledGrammar grammar = GrammarWalk.Compile(GrammarKind.JsonSchema, Schema, Vocabularies.Demo);
+        CompiledGrammar grammar = GrammarWalk.Compile(kind, text, isDemo ? Vocabularies.Demo : Vocabularies.Odd);
         var mask = new uint[grammar.Vocabulary.MaskWords + 1];
         var random = new Random(3);
-        var prefix = new List<int>();
-        for (int step = 0; step < 25; step++)
+        for (int walk = 0; walk < 3; walk++)
         {
-            GrammarMatcher matcher = At(grammar, prefix);
-            matcher.FillMask(mask);
-            Assert.Equal(0u, mask[^1]);
-            var allowed = new List<int>();
-            for (int id = 0; id < grammar.Vocabulary.Size; id++)
+            var prefix = new List<int>();
+            for (int step = 0; step < 20; step++)
             {
-                bool isAllowed = (mask[id >> 5] >> (id & 31) & 1) != 0;
-                Assert.Equal(isAllowed, At(grammar, prefix).Accept(id));
-                if (isAllowed)
-                    allowed.Add(id);
-            }
+                GrammarMatcher matcher = At(grammar, prefix);
+                matcher.FillMask(mask);
+                Assert.Equal(0u, mask[^1]);
+                var allowed = new List<int>();
+                for (int id = 0; id < grammar.Vocabulary.Size; id++)
+                {
+                    bool isAllowed = (mask[id >> 5] >> (id & 31) & 1) != 0;
+                    Assert.Equal(isAllowed, At(grammar, prefix).Accept(id));
+                    if (isAllowed)
+                        allowed.Add(id);
+                }
 
-            if (matcher.IsComplete)
-                break;
-            prefix.Add(allowed[random.Next(allowed.Count)]);
+                if (allowed.Count == 0)
+                    break;
+                prefix.Add(allowed[random.Next(allowed.Count)]);
+            }
         }
     }
 
