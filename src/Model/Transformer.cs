@@ -41,7 +41,7 @@ public sealed unsafe class Transformer : IDisposable
         var c = Config = checkpoint.Config;
         KvLayout = KvLayout.For(c, kv);
         _experts = experts;
-        _compute = new Compute(workers, kernels ?? KernelSet.Best, ScratchFloats(c));
+        _compute = new Compute(workers, kernels ?? KernelSet.Best, WidestInput(c), Math.Max(MultiHeadLatentAttention.ScratchFloats(c), LightningIndexer.ScratchFloats(c)));
         _step = new StepBuffers(c, maxRows, _arena);
         _pass = new Pass(c, _compute, _step);
         _whole = [_pass];
@@ -118,11 +118,10 @@ public sealed unsafe class Transformer : IDisposable
         Head(headNorm, head);
     }
 
-    private static long ScratchFloats(ModelConfig c)
+    private static int WidestInput(ModelConfig c)
     {
         var widest = Math.Max(Math.Max(c.IntermediateSize, 2 * c.HiddenSize), Math.Max(c.HeadCount * c.VHeadDim, c.SharedExpertCount * c.MoeIntermediateSize));
-        widest = Math.Max(widest, Math.Max(c.QLoraRank, c.KvLoraRank));
-        return Math.Max(Linear.PanelFloats(widest), Math.Max(MultiHeadLatentAttention.ScratchFloats(c), LightningIndexer.ScratchFloats(c)));
+        return Math.Max(widest, Math.Max(c.QLoraRank, c.KvLoraRank));
     }
 
     private void Begin(StepBatch batch)

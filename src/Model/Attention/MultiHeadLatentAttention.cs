@@ -52,9 +52,7 @@ internal sealed unsafe class MultiHeadLatentAttention
     }
 
     /// <summary>Floats of scratch that each thread needs.</summary>
-    public static long ScratchFloats(ModelConfig c) => Math.Max(
-        Math.Max((long)c.QkNopeHeadDim * c.KvLoraRank, Linear.PanelFloats(c.KvLoraRank)),
-        LatentAttention.ScratchFloats(c));
+    public static long ScratchFloats(ModelConfig c) => Math.Max((long)c.QkNopeHeadDim * c.KvLoraRank, LatentAttention.ScratchFloats(c));
 
     /// <summary>Appends the rows' latents to their pages and writes the attention output of <c>pass.Normed</c> to <c>pass.BlockOutput</c>.</summary>
     public void Forward(Pass pass, AttentionBuffers buffers)
@@ -170,7 +168,7 @@ internal sealed unsafe class MultiHeadLatentAttention
                 var weight = Owner._kvUp.Slice((head * Owner.KvHeadWidth) + c.QkNopeHeadDim, c.VHeadDim);
                 var x = new RowSet(Buffers.LatentOutputs + ((long)head * width), (long)c.HeadCount * width);
                 var y = new RowSet(Buffers.HeadOutputs + ((long)head * c.VHeadDim), (long)c.HeadCount * c.VHeadDim);
-                Pass.Compute.Kernels.Linear(weight, 0, c.VHeadDim, x, y, Pass.Rows, Pass.Compute.Scratch(worker));
+                Pass.Compute.LinearOnThread(weight, 0, c.VHeadDim, x, y, Pass.Rows, worker);
             }
         }
     }

@@ -21,7 +21,7 @@ public sealed unsafe class LocalExpertDispatch : IExpertDispatch, IDisposable
         Table = table;
         _firstPair = new int[config.RoutedExpertCount + 1];
         var widest = Math.Max(config.HiddenSize, Math.Max(1, config.SharedExpertCount) * config.MoeIntermediateSize);
-        _compute = new Compute(workers, kernels ?? KernelSet.Best, Kernels.Linear.PanelFloats(widest));
+        _compute = new Compute(workers, kernels ?? KernelSet.Best, widest);
         _blocks = new MlpBlocks(_compute, config.RoutedExpertCount + 1);
     }
 

@@ -120,22 +120,28 @@ internal sealed unsafe class MlpBlocks(Compute compute, int maxBlocks) : IDispos
 
     private void GateUp(in Block block, int first, int last, int worker)
     {
-        var kernels = compute.Kernels;
-        var scratch = compute.Scratch(worker);
-        var width = block.Weights.Width;
-        float* gate = _gate + block.Place, up = _up + block.Place;
-        // Many rows are worth passing over more weights at a time; of few, what gate and up gave is still at hand for the product of both.
-        var step = block.RowCount > 16 ? 4 * OutputsPerItem : OutputsPerItem;
-        for (; first < last; first += step)
+        MlpWeights weights = block.Weights;
+        for (var row = 0; row < block.RowCount; row += Compute.RowsOnThread)
         {
-            var stop = Math.Min(first + step, last);
-            kernels.Linear(block.Weights.Gate, first, stop, block.X, new RowSet(gate, width), block.RowCount, scratch);
-            kernels.Linear(block.Weights.Up, first, stop, block.X, new RowSet(up, width), block.RowCount, scratch);
-            for (long row = 0; row < block.RowCount; row++)
-                kernels.SiluMultiply(gate + (row * width) + first, up + (row * width) + first, stop - first);
+            var rows = Math.Min(Compute.RowsOnThread, block.RowCount - row);
+            var inputs = compute.ArrangeOnThread(weights.Gate, block.X.From(row), rows, worker);
+            var place = block.Place + ((long)row * weights.Width);
+            // Many rows are worth passing over more weights at a time; of few, what gate and up gave is still at hand for the product of both.
+            var step = rows > 16 ? 4 * OutputsPerItem : OutputsPerItem;
+            for (var output = first; output < last; output += step)
+                GateUp(weights, inputs, rows, output, Math.Min(output + step, last), _gate + place, _up + place, worker);
         }
     }
 
+    private void GateUp(in MlpWeights weights, float* inputs, int rows, int first, int last, float* gate, float* up, int worker)
+    {
+        var kernels = compute.Kernels;
+        kernels.Linear(weights.Gate, first, last, inputs, rows, new RowSet(gate, weights.Width), compute.Scratch(worker));
+        kernels.Linear(weights.Up, first, last, inputs, rows, new RowSet(up, weights.Width), compute.Scratch(worker));
+        for (long row = 0; row < rows; row++)
+            kernels.SiluMultiply(gate + (row * weights.Width) + first, up + (row * weights.Width) + first, last - first);
+    }
+
     private void Down(in Block block, int first, int last, int worker) =>
-        compute.Kernels.Linear(block.Weights.Down, first, last, new RowSet(_gate + block.Place, block.Weights.Width), block.Y, block.RowCount, compute.Scratch(worker));
+        compute.LinearOnThread(block.Weights.Down, first, last, new RowSet(_gate + block.Place, block.Weights.Width), block.Y, block.RowCount, worker);
 }

@@ -13,8 +13,14 @@ internal readonly record struct MlpWeights(Weight Gate, Weight Up, Weight Down)
     public int Width => Gate.Rows;
 
     /// <summary>Binds <c>{prefix}gate_proj.weight</c> and so on.</summary>
-    public static MlpWeights Bind(Checkpoint checkpoint, string prefix, int hidden, int width) => new(
-        Weight.BindProduct(checkpoint, prefix + "gate_proj.weight", width, hidden),
-        Weight.BindProduct(checkpoint, prefix + "up_proj.weight", width, hidden),
-        Weight.BindProduct(checkpoint, prefix + "down_proj.weight", hidden, width));
+    /// <exception cref="CheckpointException">One is missing, has another shape, or gate and up are stored in different types.</exception>
+    public static MlpWeights Bind(Checkpoint checkpoint, string prefix, int hidden, int width)
+    {
+        var gate = Weight.BindProduct(checkpoint, prefix + "gate_proj.weight", width, hidden);
+        var up = Weight.BindProduct(checkpoint, prefix + "up_proj.weight", width, hidden);
+        // Their inputs are arranged once for both.
+        if (!Linear.ShareInputs(gate, up))
+            throw new CheckpointException($"{prefix}up_proj.weight: stored as {up.Type}, but {prefix}gate_proj.weight as {gate.Type}; convert one of them, both must have the same type");
+        return new(gate, up, Weight.BindProduct(checkpoint, prefix + "down_proj.weight", hidden, width));
+    }
 }

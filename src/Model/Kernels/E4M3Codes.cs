@@ -6,7 +6,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Conclave.Model.Kernels;
 
 /// <summary>
-/// E4M3FN codes to bfloat16, which holds all of them exactly, 64 at a time and in the order of <see cref="InputOrder.Scaled"/>: first the lower eight of each sixteen, then
+/// E4M3FN codes to bfloat16, which holds all of them exactly, 64 at a time and in the order of <see cref="InputOrder.Halved"/>: first the lower eight of each sixteen, then
 /// the upper eight. Nearly all of a code's bits keep their places: below the sign, the exponent is rebiased by 120 (its lowest bit begins the lower byte).
 /// </summary>
 internal static unsafe class E4M3Codes

@@ -16,7 +16,7 @@ internal static unsafe class E4M3Row
     /// <param name="w">Weights.</param>
     /// <param name="start">First output.</param>
     /// <param name="end">Behind the last output.</param>
-    /// <param name="x">The row as <see cref="InputOrder.Scaled"/> arranges it.</param>
+    /// <param name="x">The row as <see cref="InputOrder.Halved"/> arranges it, times the scales.</param>
     /// <param name="y">Receives the first output and those behind it.</param>
     public static void Run(in Weight w, int start, int end, float* x, float* y)
     {

@@ -36,21 +36,34 @@ internal static unsafe class InputOrder
     }
 
     /// <summary>
-    /// Of each 64 elements the lower halves of the sixteens, then their upper halves, each 32 of them as in <see cref="Paired"/>: as the unpacking of bytes
-    /// brings them. Every element is multiplied by the scale of its block of <see cref="Weight.BlockSize"/> columns.
+    /// Of each 64 elements the lower halves of the sixteens, then their upper halves, each 32 of them as in <see cref="Paired"/>: as the unpacking of bytes brings them.
     /// </summary>
-    public static void Scaled(float* x, float* scales, int count, float* destination, nint stride)
+    public static void Halved(float* x, int count, float* destination, nint stride)
     {
         var padded = stackalloc float[2 * Group];
         for (var i = 0; i < count; i += 2 * Group, destination += 2 * stride)
         {
             var source = count - i < 2 * Group ? Pad(x + i, count - i, padded, 2 * Group) : x + i;
-            var scale = Vector512.Create(scales[i / Weight.BlockSize]);
             for (var half = 0; half < 2; half++, source += Lanes.Count / 2)
             {
                 var first = Vector512.Create(Vector256.Load(source), Vector256.Load(source + Lanes.Count));
                 var second = Vector512.Create(Vector256.Load(source + (2 * Lanes.Count)), Vector256.Load(source + (3 * Lanes.Count)));
-                Separate(first * scale, second * scale, destination + (half * stride));
+                Separate(first, second, destination + (half * stride));
+            }
+        }
+    }
+
+    /// <summary>Multiplies <paramref name="count"/> elements of each of a tile's <paramref name="tileRows"/> arranged rows by the scale of their block of <see cref="Weight.BlockSize"/> columns.</summary>
+    public static void Scale(float* x, float* scales, int count, int tileRows, float* destination)
+    {
+        var end = x + ((long)count * tileRows);
+        while (x < end)
+        {
+            var scale = Vector512.Create(*scales++);
+            for (var stop = (nint)Math.Min(Weight.BlockSize * tileRows, end - x); stop > 0; stop -= 2 * Lanes.Count, x += 2 * Lanes.Count, destination += 2 * Lanes.Count)
+            {
+                (Vector512.Load(x) * scale).Store(destination);
+                (Vector512.Load(x + Lanes.Count) * scale).Store(destination + Lanes.Count);
             }
         }
     }

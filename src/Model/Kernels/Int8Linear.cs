@@ -14,56 +14,68 @@ internal static unsafe class Int8Linear
     private const int Outputs = Int8Matrix.Outputs;
     private const int TileRows = 3;
 
-    /// <summary>Rows that are rounded at a time.</summary>
-    private const int RowsAtOnce = 24 * TileRows;
+    /// <summary>Rows that stay near while the outputs pass.</summary>
+    private const int RowsAtOnce = 48 * TileRows;
+
+    /// <summary>Rounds rows <paramref name="first"/> to <paramref name="end"/> of <paramref name="rowCount"/>: codes of all rows, then their scales, go to <paramref name="inputs"/>.</summary>
+    /// <param name="w">Weights in 8 bits.</param>
+    /// <param name="columns">Columns of the rows.</param>
+    /// <param name="x">Input rows.</param>
+    /// <param name="first">First row.</param>
+    /// <param name="end">Behind the last row.</param>
+    /// <param name="rowCount">All rows.</param>
+    /// <param name="inputs">As <see cref="Linear.InputFloats"/> says.</param>
+    public static void Arrange(in Int8Matrix w, int columns, RowSet x, int first, int end, int rowCount, float* inputs)
+    {
+        for (var r = first; r < end; r++)
+            QuantizeRow(x.Row(r), columns, (byte*)inputs + ((long)r * w.Blocks * Block), Scales(inputs, rowCount, w.Blocks) + ((long)r * w.Blocks));
+    }
 
     /// <summary>Computes outputs <paramref name="start"/> to <paramref name="end"/>, rows of the whole matrix, as <see cref="Linear.Run"/> does.</summary>
     /// <param name="w">Weights in 8 bits.</param>
-    /// <param name="columns">Columns of the inputs.</param>
     /// <param name="start">First output.</param>
     /// <param name="end">Behind the last output.</param>
-    /// <param name="x">Input rows.</param>
-    /// <param name="y">Output rows; the first output goes to <c>y[0]</c>.</param>
+    /// <param name="inputs">Rounded rows.</param>
     /// <param name="rowCount">Rows.</param>
-    /// <param name="scratch">Scratch of <see cref="Linear.PanelFloats"/>.</param>
+    /// <param name="y">Output rows; the first output goes to <c>y[0]</c>.</param>
     /// <param name="vectors">Whether vector instructions may be used.</param>
-    public static void Run(in Int8Matrix w, int columns, int start, int end, RowSet x, RowSet y, int rowCount, float* scratch, bool vectors)
+    public static void Run(in Int8Matrix w, int start, int end, float* inputs, int rowCount, RowSet y, bool vectors)
     {
-        var padded = w.Blocks * Block;
-        var scales = scratch + Block;
-        var codes = (byte*)(scales + (RowsAtOnce * w.Blocks));
+        long padded = w.Blocks * Block;
+        var scales = Scales(inputs, rowCount, w.Blocks);
         var sums = stackalloc float[TileRows * Outputs];
-        for (var row = 0; row < rowCount; row += RowsAtOnce)
+        for (int row = 0, stop; row < rowCount; row = stop)
         {
-            var rows = Math.Min(RowsAtOnce, rowCount - row);
-            for (var r = 0; r < rows; r++)
-                QuantizeRow(x.Row(row + r), columns, codes + ((long)r * padded), scales + (r * w.Blocks), scratch);
+            stop = Math.Min(rowCount, row + RowsAtOnce);
             for (var o = start / Outputs * Outputs; o < end; o += Outputs)
             {
-                var rowCodes = w.Codes + ((long)o * padded);
+                var rowCodes = w.Codes + (o * padded);
                 var rowScales = w.Scales + ((long)o / Outputs * w.Blocks * 2 * Outputs);
                 int first = Math.Max(o, start), last = Math.Min(o + Outputs, end);
-                for (int r = 0, count; r < rows; r += count)
+                for (int r = row, count; r < stop; r += count)
                 {
-                    count = rows - r >= TileRows ? TileRows : 1;
-                    Tile(codes + ((long)r * padded), scales + (r * w.Blocks), rowCodes, rowScales, w.Blocks, count, sums, vectors);
+                    count = stop - r >= TileRows ? TileRows : 1;
+                    Tile((byte*)inputs + (r * padded), scales + ((long)r * w.Blocks), rowCodes, rowScales, w.Blocks, count, sums, vectors);
                     for (var i = 0; i < count; i++)
-                        new ReadOnlySpan<float>(sums + (i * Outputs) + first - o, last - first).CopyTo(new Span<float>(y.Row(row + r + i) + first - start, last - first));
+                        new ReadOnlySpan<float>(sums + (i * Outputs) + first - o, last - first).CopyTo(new Span<float>(y.Row(r + i) + first - start, last - first));
                 }
             }
         }
     }
 
-    private static void QuantizeRow(float* x, int columns, byte* codes, float* scales, float* partial)
+    private static float* Scales(float* inputs, int rowCount, int blocks) => (float*)((byte*)inputs + ((long)rowCount * blocks * Block));
+
+    private static void QuantizeRow(float* x, int columns, byte* codes, float* scales)
     {
         var i = 0;
         for (; i + Block <= columns; i += Block)
             *scales++ = Int8Matrix.Quantize(x + i, codes + i, 128);
         if (i == columns)
             return;
-        new ReadOnlySpan<float>(x + i, columns - i).CopyTo(new Span<float>(partial, Block));
-        new Span<float>(partial + (columns - i), Block - (columns - i)).Clear();
-        *scales = Int8Matrix.Quantize(partial, codes + i, 128);
+        var padded = stackalloc float[Block];
+        new ReadOnlySpan<float>(x + i, columns - i).CopyTo(new Span<float>(padded, Block));
+        new Span<float>(padded + (columns - i), Block - (columns - i)).Clear();
+        *scales = Int8Matrix.Quantize(padded, codes + i, 128);
     }
 
     private static void Tile(byte* x, float* xScales, sbyte* w, float* wScales, int blocks, int rows, float* sums, bool vectors)

@@ -38,7 +38,7 @@ public abstract unsafe class KernelSet
     };
 
     /// <inheritdoc cref="Kernels.Linear.Run"/>
-    public abstract void Linear(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, float* panel);
+    public abstract void Linear(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch);
 
     /// <inheritdoc cref="Kernels.Widen.Run"/>
     public abstract void Widen(in Weight w, int start, int count, float* destination);
@@ -91,8 +91,8 @@ internal sealed unsafe class KernelSet<TLanes, TVector>(KernelTier tier) : Kerne
 
     public override AttentionKernels Attention { get; } = new AttentionKernels<TLanes, TVector>();
 
-    public override void Linear(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, float* panel) =>
-        Kernels.Linear.Run<TLanes, TVector>(w, start, end, x, y, rowCount, panel);
+    public override void Linear(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch) =>
+        Kernels.Linear.Run<TLanes, TVector>(w, start, end, inputs, rowCount, y, scratch);
 
     public override void Widen(in Weight w, int start, int count, float* destination) =>
         Kernels.Widen.Run<TLanes, TVector>(w, start, count, destination);

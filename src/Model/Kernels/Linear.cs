@@ -1,195 +1,212 @@
-using System.Runtime.InteropServices;
 using Conclave.Model.Checkpoints;
 
 namespace Conclave.Model.Kernels;
 
 /// <summary>
-/// <c>y[r, o] = sum over i of x[r, i] w[o, i]</c>. Every element adds to one of sixteen partial sums by one fused multiply-add, in ascending i, and the sixteen
-/// are summed in the order of <see cref="Lanes.Sum"/>. Which of them follows from i and the stored type (<see cref="InputOrder"/>): the bits depend on
-/// nothing but the inner dimension, the type and the values.
+/// <c>y[r, o] = sum over i of x[r, i] w[o, i]</c>, in two steps: <see cref="Arrange"/> puts input rows into the order of the weights, once for all outputs; <see cref="Run"/> computes some
+/// of the outputs of all arranged rows. Every element adds to one of sixteen partial sums by one fused multiply-add, in ascending i, and the sixteen are summed in the order of
+/// <see cref="Lanes.Sum"/>. Which of them follows from i and the stored type (<see cref="InputOrder"/>): the bits depend on nothing but the inner dimension, the type and the values.
 /// </summary>
 public static unsafe class Linear
 {
-    /// <summary>Outputs are worth handing out to threads in multiples of this.</summary>
-    public const int PanelRows = 16;
-
-    /// <summary>Input elements at a time: a tile's rows of so many, and its weights, stay in the first-level cache.</summary>
-    private const int TileInputs = LinearTiles.MaxRows * 1024;
-
-    /// <summary>
-    /// With so many rows the processor waits for memory: all are arranged before, four outputs at a time are computed for all of them, and meanwhile the
-    /// next weights are asked for.
-    /// </summary>
-    private const int FewRows = 4 * LinearTiles.MaxRows;
-
-    /// <summary>Rows that are arranged at a time: whole tiles, few enough that they stay near while the outputs pass.</summary>
-    private const int BlockRows = 16 * LinearTiles.MaxRows;
-
-    /// <summary>With more rows the weights of so many outputs, of so many bytes, stay in the second-level cache while the rows pass.</summary>
+    /// <summary>Outputs at a time: what of their weights is at work stays in the second-level cache while the rows pass, and meanwhile the next weights come in.</summary>
     private const int BlockOutputs = 128;
     private const int BlockSizeBytes = 1 << 18;
-    private const int PartialFloats = BlockOutputs * LinearTiles.MaxRows * Lanes.Count;
+
+    /// <summary>Input elements at a time: a tile's rows of so many, and its weights, stay in the first-level cache while the outputs pass.</summary>
+    private const int TileInputs = LinearTiles.MaxRows * 1024;
+
+    /// <summary>Tiles at a time if the inner dimension has several parts: their partial sums stay near until the next part.</summary>
+    private const int TilesAtOnce = 32;
+    private const int PartialFloats = LinearTiles.MaxRows * LinearTiles.Outputs * Lanes.Count;
+
+    /// <summary>For outputs of a tile that nobody asked for.</summary>
+    private const int SpillFloats = LinearTiles.MaxRows * BlockOutputs;
+
+    /// <summary>Floats that <see cref="Arrange"/> writes for rows of <paramref name="columns"/>, whatever the type of the weights.</summary>
+    public static long InputFloats(int columns, int rowCount) => (rowCount + 1L) * Padded(columns, Int8Matrix.Block);
 
     /// <summary>Floats of scratch memory that <see cref="Run"/> needs for weights of <paramref name="columns"/> columns.</summary>
-    public static long PanelFloats(int columns)
-    {
-        long padded = Padded(columns, 2 * LinearTiles.Group);
-        return PartialFloats + (BlockRows * padded) + Math.Max(BlockSizeBytes / sizeof(float), LinearTiles.Outputs * padded);
-    }
+    public static long ScratchFloats(int columns) =>
+        ScaledFloats(columns) + SpillFloats + (BlockSizeBytes / sizeof(float)) + (columns > TileInputs / LinearTiles.MaxRows ? (long)TilesAtOnce * BlockOutputs / LinearTiles.Outputs * PartialFloats : 0);
 
-    /// <summary>Computes outputs <paramref name="start"/> to <paramref name="end"/> of <paramref name="rowCount"/> rows; output o of a row goes to <c>y[o]</c>.</summary>
+    /// <summary>Tiles that <paramref name="rowCount"/> rows are cut into.</summary>
+    public static int Tiles(int rowCount) => LinearTiles.Count(rowCount);
+
+    /// <summary>
+    /// Puts the rows of tiles <paramref name="firstTile"/> to <paramref name="endTile"/> into the order that all weights of <paramref name="w"/>'s type and width share; those of w8a8 are rounded to 8 bits.
+    /// </summary>
     /// <param name="w">Weights.</param>
-    /// <param name="start">First output.</param>
-    /// <param name="end">Behind the last output.</param>
     /// <param name="x">Input rows of <c>w.Columns</c>.</param>
-    /// <param name="y">Output rows of at least <paramref name="end"/>.</param>
-    /// <param name="rowCount">Rows.</param>
-    /// <param name="scratch">Scratch of <see cref="PanelFloats"/>.</param>
-    public static void Run<TLanes, TVector>(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, float* scratch)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : unmanaged
+    /// <param name="rowCount">All rows.</param>
+    /// <param name="firstTile">First tile.</param>
+    /// <param name="endTile">Behind the last tile, at most <see cref="Tiles"/>.</param>
+    /// <param name="inputs">Receives the rows; <see cref="InputFloats"/> for all of them.</param>
+    public static void Arrange(in Weight w, RowSet x, int rowCount, int firstTile, int endTile, float* inputs)
     {
         if (w.Int8 != null)
         {
-            Int8Linear.Run(*w.Int8, w.Columns, w.FirstRow + start, w.FirstRow + end, x, y with { Base = y.Base + ((nint)start * sizeof(float)) }, rowCount, scratch, typeof(TLanes) != typeof(ScalarLanes));
+            Int8Linear.Arrange(*w.Int8, w.Columns, x, LinearTiles.FirstRow(firstTile, rowCount), LinearTiles.FirstRow(endTile, rowCount), rowCount, inputs);
             return;
         }
 
         switch (w.Type)
         {
-            case DType.F32: Run<TLanes, TVector, F32Format>(w, start, end, x, y, rowCount, scratch); break;
-            case DType.BF16: Run<TLanes, TVector, Bf16Format>(w, start, end, x, y, rowCount, scratch); break;
-            case DType.F16: Run<TLanes, TVector, F16Format>(w, start, end, x, y, rowCount, scratch); break;
+            case DType.F32: Arrange<F32Format>(w.Columns, x, rowCount, firstTile, endTile, inputs); break;
+            case DType.BF16: Arrange<Bf16Format>(w.Columns, x, rowCount, firstTile, endTile, inputs); break;
+            case DType.F16: Arrange<F16Format>(w.Columns, x, rowCount, firstTile, endTile, inputs); break;
+            default: Arrange<E4M3Format>(w.Columns, x, rowCount, firstTile, endTile, inputs); break;
+        }
+    }
+
+    /// <summary>Whether rows arranged for <paramref name="a"/> are what products with <paramref name="b"/> take.</summary>
+    public static bool ShareInputs(in Weight a, in Weight b) => a.Type == b.Type && a.Columns == b.Columns && a.Int8 != null == (b.Int8 != null);
+
+    /// <summary>Computes outputs <paramref name="start"/> to <paramref name="end"/> of all rows; output o of a row goes to <c>y[o]</c>.</summary>
+    /// <param name="w">Weights.</param>
+    /// <param name="start">First output.</param>
+    /// <param name="end">Behind the last output.</param>
+    /// <param name="inputs">Arranged rows.</param>
+    /// <param name="rowCount">Rows.</param>
+    /// <param name="y">Output rows of at least <paramref name="end"/>.</param>
+    /// <param name="scratch">Scratch of <see cref="ScratchFloats"/>.</param>
+    public static void Run<TLanes, TVector>(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        if (w.Int8 != null)
+        {
+            Int8Linear.Run(*w.Int8, w.FirstRow + start, w.FirstRow + end, inputs, rowCount, y with { Base = y.Base + ((nint)start * sizeof(float)) }, typeof(TLanes) != typeof(ScalarLanes));
+            return;
+        }
+
+        switch (w.Type)
+        {
+            case DType.F32: Run<TLanes, TVector, F32Format>(w, start, end, inputs, rowCount, y, scratch); break;
+            case DType.BF16: Run<TLanes, TVector, Bf16Format>(w, start, end, inputs, rowCount, y, scratch); break;
+            case DType.F16: Run<TLanes, TVector, F16Format>(w, start, end, inputs, rowCount, y, scratch); break;
             default:
                 if (rowCount == 1 && E4M3Row.IsSupported && typeof(TLanes) == typeof(Vector512Lanes))
-                    OneE4M3Row(w, start, end, x.Row(0), y.Row(0), scratch);
+                    OneE4M3Row(w, start, end, inputs, y.Row(0), scratch);
                 else
-                    Run<TLanes, TVector, E4M3Format>(w, start, end, x, y, rowCount, scratch);
+                    Run<TLanes, TVector, E4M3Format>(w, start, end, inputs, rowCount, y, scratch);
                 break;
         }
     }
 
-    private static void OneE4M3Row(in Weight w, int start, int end, float* x, float* y, float* scratch)
+    private static void OneE4M3Row(in Weight w, int start, int end, float* input, float* y, float* scratch)
     {
         for (int o = start, stop; o < end; o = stop)
         {
             stop = (int)Math.Min(end, (long)o + w.RowsOfSameScales(o));
-            E4M3Format.Arrange(x, w.RowScales(o), w.Columns, scratch, LinearTiles.Group);
+            InputOrder.Scale(input, w.RowScales(o), Padded(w.Columns, E4M3Format.Multiple), 1, scratch);
             E4M3Row.Run(w, o, stop, scratch, y + o);
         }
     }
 
-    private static void Run<TLanes, TVector, TFormat>(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, float* scratch)
+    private static void Arrange<TFormat>(int columns, RowSet x, int rowCount, int firstTile, int endTile, float* inputs)
+        where TFormat : struct, IWeightFormat
+    {
+        var padded = Padded(columns, TFormat.Multiple);
+        for (var tile = firstTile; tile < endTile; tile++)
+        {
+            int first = LinearTiles.FirstRow(tile, rowCount), last = LinearTiles.FirstRow(tile + 1, rowCount) - 1, tileRows = LinearTiles.TileRows(last + 1 - first);
+            var destination = inputs + ((long)first * padded);
+            for (var r = 0; r < tileRows; r++)
+                TFormat.Arrange(x.Row(Math.Min(first + r, last)), columns, destination + (r * LinearTiles.Group), tileRows * LinearTiles.Group);
+        }
+    }
+
+    private static void Run<TLanes, TVector, TFormat>(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
+        var tiles = LinearTiles.Count(rowCount);
         var padded = Padded(w.Columns, TFormat.Multiple);
-        var inputs = scratch + PartialFloats;
-        var panel = (byte*)(inputs + (BlockRows * (long)padded));
-        var run = new TileRun { Partial = scratch, StrideBytes = padded * TFormat.TileSizeBytes };
-        var tiles = (Math.Min(rowCount, BlockRows) + LinearTiles.MaxRows - 1) / LinearTiles.MaxRows;
-        var few = rowCount <= FewRows;
-        var perBlock = few ? LinearTiles.Outputs : BlockOutputs;
-        if (few && !InPlace<TFormat>(w, padded))
-            perBlock = 2 * LinearTiles.Outputs;
-        else if (tiles == 1)
-            perBlock = BlockOutputs;
-        if (perBlock * run.StrideBytes > BlockSizeBytes)
-            perBlock = LinearTiles.Outputs * (int)Math.Max(BlockSizeBytes / LinearTiles.Outputs / run.StrideBytes, 1);
-        // How far ahead of their use weights are asked for: at once those of one more tile, or of the next block.
-        var ahead = tiles == 1 && InPlace<TFormat>(w, padded) ? LinearTiles.Outputs : perBlock;
-        run.NextLines = ((LinearTiles.Outputs * LinearTiles.Group * TFormat.SizeBytes / 64) + tiles - 1) / tiles;
+        var inPlace = w.Columns == padded && TFormat.SizeBytes == TFormat.TileSizeBytes;
+        var part = Part(padded, LinearTiles.TileRows(Math.Min(rowCount, LinearTiles.MaxRows)));
+        var perBlock = Math.Clamp(BlockSizeBytes / (part * TFormat.TileSizeBytes) / LinearTiles.Outputs * LinearTiles.Outputs, LinearTiles.Outputs, BlockOutputs);
+        // How far ahead of their use weights are asked for: by one more tile if these come from memory themselves, or by a block.
+        var ahead = tiles == 1 && inPlace ? LinearTiles.Outputs : perBlock;
+        var run = new TileRun
+        {
+            StrideBytes = (inPlace ? padded : part) * TFormat.TileSizeBytes,
+            NextLines = ((LinearTiles.Outputs * LinearTiles.Group * TFormat.SizeBytes / 64) + tiles - 1) / tiles,
+        };
+        // Scratch: inputs times scales, outputs nobody asked for, unpacked weights, partial sums.
+        var spill = scratch + ScaledFloats(w.Columns);
+        var panel = (byte*)(spill + SpillFloats);
+        var partial = (float*)(panel + BlockSizeBytes);
         for (int o = start, stop; o < end; o = stop)
         {
-            // Rows are arranged once for so many outputs.
-            stop = (int)Math.Min(few ? end : Math.Min(end, o + BlockOutputs), (long)o + w.RowsOfSameScales(o));
-            for (var first = 0; first < rowCount; first += BlockRows)
+            stop = (int)Math.Min(Math.Min(end, o + perBlock), (long)o + w.RowsOfSameScales(o));
+            run.Outputs = stop - o;
+            run.Next = w.Row(Math.Min(o + ahead, w.Rows));
+            run.NextEnd = w.Row(Math.Min(stop + ahead, w.Rows));
+            for (var tile = 0; tile < tiles; tile += TilesAtOnce)
             {
-                var rows = Math.Min(BlockRows, rowCount - first);
-                Arrange<TFormat>(x, first, rows, w.RowScales(o), w.Columns, inputs, padded);
-                for (int block = o, count; block < stop; block += count)
+                for (var i = 0; i < padded; i += part)
                 {
-                    count = Math.Min(perBlock, stop - block);
-                    run.Outputs = count;
-                    run.W = Stored<TLanes, TVector, TFormat>(w, block, count, padded, panel);
-                    // Once: for the rows that follow the next weights are near already.
-                    run.NextEnd = w.Row(Math.Min(block + count + ahead, w.Rows));
-                    run.Next = first == 0 ? w.Row(Math.Min(block + ahead, w.Rows)) : run.NextEnd;
-                    Block<TLanes, TVector, TFormat>(ref run, inputs, padded, y, first, rows, block);
+                    var depth = Math.Min(part, padded - i);
+                    run.W = inPlace ? w.Row(o) + ((long)i * TFormat.SizeBytes) : Unpack<TLanes, TVector, TFormat>(w, o, stop, i, depth, run.StrideBytes, panel);
+                    run.Groups = depth / LinearTiles.Group;
+                    run.First = i == 0;
+                    run.Last = i + depth == padded;
+                    for (var t = tile; t < Math.Min(tiles, tile + TilesAtOnce); t++)
+                    {
+                        run.Partial = partial + ((long)(t - tile) * perBlock / LinearTiles.Outputs * PartialFloats);
+                        Tile<TLanes, TVector, TFormat>(ref run, t, inputs, rowCount, padded, i, w.RowScales(o), y, o, scratch, spill);
+                    }
                 }
             }
         }
     }
 
-    /// <summary>Puts rows <paramref name="first"/> to <paramref name="first"/> + <paramref name="rows"/> in the order of tiles, one tile behind the other.</summary>
-    private static void Arrange<TFormat>(RowSet x, int first, int rows, float* scales, int columns, float* inputs, int padded)
-        where TFormat : struct, IWeightFormat
-    {
-        for (int row = 0, count; row < rows; row += count)
-        {
-            count = LinearTiles.RowsOfNext(rows - row);
-            var tileRows = LinearTiles.TileRows(count);
-            for (var r = 0; r < tileRows; r++)
-                TFormat.Arrange(x.Row(first + row + Math.Min(r, count - 1)), scales, columns, inputs + ((long)row * padded) + (r * LinearTiles.Group), tileRows * LinearTiles.Group);
-        }
-    }
-
-    /// <summary>All arranged rows by the outputs of <paramref name="run"/>, which begin at <paramref name="output"/>.</summary>
-    private static void Block<TLanes, TVector, TFormat>(ref TileRun run, float* inputs, int padded, RowSet y, int first, int rows, int output)
+    /// <summary>The rows of one tile by the outputs of <paramref name="run"/>, which begin at <paramref name="output"/>; the part of the inner dimension that begins at <paramref name="column"/>.</summary>
+    private static void Tile<TLanes, TVector, TFormat>(ref TileRun run, int tile, float* inputs, int rowCount, int padded, int column, float* scales, RowSet y, int output, float* scaled, float* spill)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        for (var row = 0; row < rows; row += run.Rows)
+        int first = LinearTiles.FirstRow(tile, rowCount), rows = LinearTiles.FirstRow(tile + 1, rowCount) - first;
+        run.TileRows = LinearTiles.TileRows(rows);
+        run.X = inputs + ((long)first * padded) + ((long)column * run.TileRows);
+        // Tiles write whole groups of outputs of all their rows: what is too much goes elsewhere.
+        var whole = run.Outputs % LinearTiles.Outputs == 0;
+        for (var r = 0; r < run.TileRows; r++)
+            run.Y[r] = (nint)(whole && r < rows ? y.Row(first + r) + output : spill + (r * BlockOutputs));
+        if (TFormat.Scaled)
         {
-            run.Rows = LinearTiles.RowsOfNext(rows - row);
-            run.TileRows = LinearTiles.TileRows(run.Rows);
-            run.X = inputs + ((long)row * padded);
-            for (var r = 0; r < run.Rows; r++)
-                run.Y[r] = (nint)(y.Row(first + row + r) + output);
-            Parts<TLanes, TVector, TFormat>(ref run, padded);
+            InputOrder.Scale(run.X, scales + (column / Weight.BlockSize), (int)run.Groups * LinearTiles.Group, run.TileRows, scaled);
+            run.X = scaled;
         }
+
+        LinearTiles.Run<TLanes, TVector, TFormat>(ref run);
+        for (var r = 0; r < rows && run.Last && !whole; r++)
+            new ReadOnlySpan<float>(spill + (r * BlockOutputs), run.Outputs).CopyTo(new Span<float>(y.Row(first + r) + output, run.Outputs));
     }
 
-    /// <summary>Weights as tiles take them: in place, or copied to <paramref name="panel"/>.</summary>
-    private static byte* Stored<TLanes, TVector, TFormat>(in Weight w, int start, int count, int padded, byte* panel)
+    /// <summary>Makes <paramref name="depth"/> columns from <paramref name="column"/> on of the weights of outputs <paramref name="start"/> to <paramref name="end"/> what tiles take.</summary>
+    private static byte* Unpack<TLanes, TVector, TFormat>(in Weight w, int start, int end, int column, int depth, nint strideBytes, byte* panel)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
-        if (InPlace<TFormat>(w, padded))
-            return w.Row(start);
-        for (var o = 0; o < count; o++)
-            TFormat.Unpack<TLanes, TVector>(w.Row(start + o), w.Columns, panel + ((long)o * padded * TFormat.TileSizeBytes));
+        for (var o = start; o < end; o++)
+            TFormat.Unpack<TLanes, TVector>(w.Row(o) + ((long)column * TFormat.SizeBytes), Math.Min(depth, w.Columns - column), panel + ((o - start) * strideBytes));
         return panel;
     }
 
-    private static bool InPlace<TFormat>(in Weight w, int padded)
-        where TFormat : struct, IWeightFormat =>
-        w.Columns == padded && TFormat.SizeBytes == TFormat.TileSizeBytes;
-
-    /// <summary>One block of rows: the inner dimension in parts.</summary>
-    private static void Parts<TLanes, TVector, TFormat>(ref TileRun run, int padded)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : unmanaged
-        where TFormat : struct, IWeightFormat
+    /// <summary>Columns of a part of the inner dimension: all parts about equal, in blocks of scales.</summary>
+    private static int Part(int padded, int tileRows)
     {
-        var weights = run.W;
-        var most = TileInputs / run.TileRows / LinearTiles.Group * LinearTiles.Group;
-        for (var i = 0; i < padded; i += most)
-        {
-            var depth = Math.Min(most, padded - i);
-            run.Groups = depth / LinearTiles.Group;
-            run.First = i == 0;
-            run.Last = i + depth == padded;
-            LinearTiles.Run<TLanes, TVector, TFormat>(ref run);
-            run.X += depth * run.TileRows;
-            run.W += depth * TFormat.TileSizeBytes;
-        }
-
-        run.W = weights;
+        var most = TileInputs / tileRows;
+        var parts = (padded + most - 1) / most;
+        return Math.Min(Padded((padded + parts - 1) / parts, Weight.BlockSize), padded);
     }
+
+    private static int ScaledFloats(int columns) => Math.Max(TileInputs, Padded(columns, Int8Matrix.Block));
 
     private static int Padded(int columns, int multiple) => (columns + multiple - 1) / multiple * multiple;
 }

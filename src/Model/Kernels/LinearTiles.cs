@@ -10,13 +10,10 @@ internal unsafe struct TileRun
     /// <summary>Input rows in the order of <see cref="InputOrder"/>: of each group of 32 elements one row's, then the next row's.</summary>
     public float* X;
 
-    /// <summary>Where the outputs of each row begin.</summary>
+    /// <summary>Where the outputs of each of the tile's rows go; room for a multiple of <see cref="LinearTiles.Outputs"/>.</summary>
     public fixed long Y[LinearTiles.MaxRows];
 
-    /// <summary>Rows, 1 to <see cref="LinearTiles.MaxRows"/>.</summary>
-    public int Rows;
-
-    /// <summary>Rows of the tile: 1, 2, 4 or 6, the last ones doubled if it has more than there are.</summary>
+    /// <summary>Rows of the tile: 1, 2, 4 or 6.</summary>
     public int TileRows;
 
     /// <summary>Groups of 32 elements in this part of the inner dimension.</summary>
@@ -48,9 +45,6 @@ internal unsafe struct TileRun
 
     /// <summary>Cache lines of them to ask for with every group of elements.</summary>
     public int NextLines;
-
-    /// <summary>Weights of output <paramref name="o"/>, or of the last one.</summary>
-    public readonly byte* Weights(int o) => W + (Math.Min(o, Outputs - 1) * StrideBytes);
 }
 
 /// <summary>
@@ -67,13 +61,23 @@ internal static unsafe class LinearTiles
     /// <summary>Rows of the largest tile.</summary>
     public const int MaxRows = 6;
 
-    /// <summary>Rows of the next block, if so many are <paramref name="left"/>.</summary>
-    public static int RowsOfNext(int left) => left switch { <= MaxRows => left, <= 8 => 4, _ => MaxRows };
+    /// <summary>Tiles that <paramref name="rowCount"/> rows are cut into: six rows each, and the last seven or eight in two, since a tile of four takes less time a row than one of two.</summary>
+    public static int Count(int rowCount) => Sixes(rowCount) + ((rowCount - (Sixes(rowCount) * MaxRows)) switch { 0 => 0, <= MaxRows => 1, _ => 2 });
+
+    /// <summary>First row of tile <paramref name="tile"/>; <paramref name="rowCount"/> of the one behind the last.</summary>
+    public static int FirstRow(int tile, int rowCount)
+    {
+        var sixes = Sixes(rowCount);
+        return tile <= sixes ? tile * MaxRows : tile == Count(rowCount) ? rowCount : (sixes * MaxRows) + 4;
+    }
 
     /// <summary>Rows of the smallest tile that takes <paramref name="rows"/> rows.</summary>
     public static int TileRows(int rows) => rows switch { <= 2 => rows, <= 4 => 4, _ => MaxRows };
 
-    /// <summary>Computes all outputs of a block of rows, or their partial sums.</summary>
+    // Tiles of six rows before the last three to eight.
+    private static int Sixes(int rowCount) => Math.Max(rowCount - 3, 0) / MaxRows;
+
+    /// <summary>Computes all outputs of a tile's rows, or their partial sums.</summary>
     public static void Run<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
@@ -98,12 +102,13 @@ internal static unsafe class LinearTiles
         byte* next = run.Next, nextEnd = run.NextEnd;
         nint lines = run.NextLines;
         var partial = run.Partial;
-        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
+        var w0 = run.W;
+        for (nint o = 0, left = run.Outputs; left > 0; o += Outputs, left -= Outputs, w0 += Outputs * run.StrideBytes, partial += MaxRows * Outputs * Lanes.Count)
         {
             TVector a0 = default, a1 = default, a2 = default, a3 = default;
             if (!run.First)
                 Read<TLanes, TVector>(partial, ref a0, ref a1, ref a2, ref a3);
-            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            byte* w1 = Next(w0, run.StrideBytes, left > 1), w2 = Next(w1, run.StrideBytes, left > 2), w3 = Next(w2, run.StrideBytes, left > 3);
             var x = run.X;
             for (nint i = 0; i < end; i += step, x += Group)
             {
@@ -128,7 +133,8 @@ internal static unsafe class LinearTiles
         byte* next = run.Next, nextEnd = run.NextEnd;
         nint lines = run.NextLines;
         var partial = run.Partial;
-        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
+        var w0 = run.W;
+        for (nint o = 0, left = run.Outputs; left > 0; o += Outputs, left -= Outputs, w0 += Outputs * run.StrideBytes, partial += MaxRows * Outputs * Lanes.Count)
         {
             TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
             if (!run.First)
@@ -137,7 +143,7 @@ internal static unsafe class LinearTiles
                 Read<TLanes, TVector>(partial + (4 * Lanes.Count), ref a10, ref a11, ref a12, ref a13);
             }
 
-            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            byte* w1 = Next(w0, run.StrideBytes, left > 1), w2 = Next(w1, run.StrideBytes, left > 2), w3 = Next(w2, run.StrideBytes, left > 3);
             var x = run.X;
             for (nint i = 0; i < end; i += step, x += 2 * Group)
             {
@@ -171,8 +177,9 @@ internal static unsafe class LinearTiles
         byte* next = run.Next, nextEnd = run.NextEnd;
         nint lines = run.NextLines;
         var partial = run.Partial;
+        var w0 = run.W;
         var sums = stackalloc float[Lanes.Count];
-        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
+        for (nint o = 0, left = run.Outputs; left > 0; o += Outputs, left -= Outputs, w0 += Outputs * run.StrideBytes, partial += MaxRows * Outputs * Lanes.Count)
         {
             TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
             TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
@@ -184,7 +191,7 @@ internal static unsafe class LinearTiles
                 Read<TLanes, TVector>(partial + (12 * Lanes.Count), ref a30, ref a31, ref a32, ref a33);
             }
 
-            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            byte* w1 = Next(w0, run.StrideBytes, left > 1), w2 = Next(w1, run.StrideBytes, left > 2), w3 = Next(w2, run.StrideBytes, left > 3);
             var x = run.X;
             for (nint i = 0; i < end; i += step, x += 4 * Group)
             {
@@ -207,8 +214,10 @@ internal static unsafe class LinearTiles
             if (run.Last)
             {
                 TLanes.Store(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), sums);
-                for (var row = 0; row < Math.Min(run.Rows, 4); row++)
-                    Store(Vector128.Load(sums + (row * Outputs)), (float*)run.Y[row] + o, run.Outputs - o);
+                Vector128.Load(sums).Store((float*)run.Y[0] + o);
+                Vector128.Load(sums + 4).Store((float*)run.Y[1] + o);
+                Vector128.Load(sums + 8).Store((float*)run.Y[2] + o);
+                Vector128.Load(sums + 12).Store((float*)run.Y[3] + o);
             }
             else
             {
@@ -232,8 +241,9 @@ internal static unsafe class LinearTiles
         nint step = TFormat.TileSizeBytes * Group, end = run.Groups * step, lines = run.NextLines;
         byte* next = run.Next, nextEnd = run.NextEnd;
         var partial = run.Partial;
+        var w0 = run.W;
         var sums = stackalloc float[Lanes.Count];
-        for (var o = 0; o < run.Outputs; o += Outputs, partial += MaxRows * Outputs * Lanes.Count)
+        for (nint o = 0, left = run.Outputs; left > 0; o += Outputs, left -= Outputs, w0 += Outputs * run.StrideBytes, partial += MaxRows * Outputs * Lanes.Count)
         {
             TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
             TVector a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
@@ -248,7 +258,7 @@ internal static unsafe class LinearTiles
                 Read<TLanes, TVector>(partial + (20 * Lanes.Count), ref a50, ref a51, ref a52, ref a53);
             }
 
-            byte* w0 = run.Weights(o), w1 = run.Weights(o + 1), w2 = run.Weights(o + 2), w3 = run.Weights(o + 3);
+            byte* w1 = Next(w0, run.StrideBytes, left > 1), w2 = Next(w1, run.StrideBytes, left > 2), w3 = Next(w2, run.StrideBytes, left > 3);
             var x = run.X;
             for (nint i = 0; i < end; i += step, x += 6 * Group)
             {
@@ -275,8 +285,10 @@ internal static unsafe class LinearTiles
             if (run.Last)
             {
                 TLanes.Store(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), sums);
-                for (var row = 0; row < Math.Min(run.Rows, 4); row++)
-                    Store(Vector128.Load(sums + (row * Outputs)), (float*)run.Y[row] + o, run.Outputs - o);
+                Vector128.Load(sums).Store((float*)run.Y[0] + o);
+                Vector128.Load(sums + 4).Store((float*)run.Y[1] + o);
+                Vector128.Load(sums + 8).Store((float*)run.Y[2] + o);
+                Vector128.Load(sums + 12).Store((float*)run.Y[3] + o);
             }
             else
             {
@@ -317,18 +329,14 @@ internal static unsafe class LinearTiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish<TLanes, TVector>(in TileRun run, int row, int o, float* partial, TVector a0, TVector a1, TVector a2, TVector a3)
+    private static void Finish<TLanes, TVector>(in TileRun run, int row, nint o, float* partial, TVector a0, TVector a1, TVector a2, TVector a3)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
         if (run.Last)
-        {
-            if (row < run.Rows)
-                Store(TLanes.Sum(a0, a1, a2, a3), (float*)run.Y[row] + o, run.Outputs - o);
-            return;
-        }
-
-        Write<TLanes, TVector>(partial + (row * Outputs * Lanes.Count), a0, a1, a2, a3);
+            TLanes.Sum(a0, a1, a2, a3).Store((float*)run.Y[row] + o);
+        else
+            Write<TLanes, TVector>(partial + (row * Outputs * Lanes.Count), a0, a1, a2, a3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -342,36 +350,24 @@ internal static unsafe class LinearTiles
         TLanes.Store(a3, partial + (3 * Lanes.Count));
     }
 
+    /// <summary>The weights behind those of <paramref name="w"/>, or the same if there are no more.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Vector128<float> sums, float* y, int count)
-    {
-        if (count >= Outputs)
-        {
-            sums.Store(y);
-            return;
-        }
+    private static byte* Next(byte* w, nint strideBytes, bool more) => more ? w + strideBytes : w;
 
-        y[0] = sums[0];
-        if (count > 1)
-            y[1] = sums[1];
-        if (count > 2)
-            y[2] = sums[2];
-    }
-
-    /// <summary>Asks for <paramref name="lines"/> cache lines. Returns where to go on.</summary>
+    /// <summary>Asks for <paramref name="lines"/> cache lines: into the second-level cache, since the first is full of what is multiplied. Returns where to go on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static byte* Prefetch(byte* next, byte* end, nint lines)
     {
         if (!Sse.IsSupported || next >= end)
             return next;
-        Sse.Prefetch0(next);
+        Sse.Prefetch1(next);
         if (lines == 1)
             return next + 64;
-        Sse.Prefetch0(next + 64);
+        Sse.Prefetch1(next + 64);
         if (lines == 2)
             return next + 128;
-        Sse.Prefetch0(next + 128);
-        Sse.Prefetch0(next + 192);
+        Sse.Prefetch1(next + 128);
+        Sse.Prefetch1(next + 192);
         return next + 256;
     }
 }

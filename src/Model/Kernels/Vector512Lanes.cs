@@ -149,7 +149,8 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Quarters(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
     {
-        var upper = Vector512.Create(Vector256<int>.Zero, Vector256<int>.AllBitsSet).AsSingle();
+        // Written out: of two halves the JIT would make it anew each time.
+        var upper = Vector512.Create(0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1).AsSingle();
         var ab = Vector512.ConditionalSelect(upper, b, a) + Avx512F.Shuffle4x128(a, b, 0b01_00_11_10);
         var cd = Vector512.ConditionalSelect(upper, d, c) + Avx512F.Shuffle4x128(c, d, 0b01_00_11_10);
         return Avx512F.Shuffle4x128(ab, cd, 0b10_00_10_00) + Avx512F.Shuffle4x128(ab, cd, 0b11_01_11_01);

@@ -130,6 +130,9 @@ public readonly unsafe record struct RowSet(nint Base, long Stride, nint Index =
     {
     }
 
+    /// <summary>The rows from <paramref name="first"/> on.</summary>
+    public RowSet From(int first) => Index == 0 ? this with { Base = Base + ((nint)first * (nint)Stride * sizeof(float)) } : this with { Index = Index + ((nint)first * sizeof(int)) };
+
     /// <summary>First float of row <paramref name="i"/>.</summary>
     public float* Row(int i) => (float*)Base + ((Index == 0 ? i : ((int*)Index)[i]) * Stride);
 }

@@ -39,9 +39,9 @@ public unsafe interface IWeightFormat
         where TVector : unmanaged;
 
     /// <summary>
-    /// Puts an input row into the order of the weights, times their scales if they have some, filled up with zeros. Each 32 elements go <paramref name="stride"/> floats behind the former.
+    /// Puts an input row into the order of the weights, filled up with zeros. Each 32 elements go <paramref name="stride"/> floats behind the former.
     /// </summary>
-    static abstract void Arrange(float* x, float* scales, int count, float* destination, nint stride);
+    static abstract void Arrange(float* x, int count, float* destination, nint stride);
 }
 
 /// <summary>IEEE binary32.</summary>
@@ -87,7 +87,7 @@ public readonly unsafe struct F32Format : IWeightFormat
         Copy(source, count, SizeBytes, destination);
 
     /// <inheritdoc/>
-    public static void Arrange(float* x, float* scales, int count, float* destination, nint stride) => InputOrder.Natural(x, count, destination, stride);
+    public static void Arrange(float* x, int count, float* destination, nint stride) => InputOrder.Natural(x, count, destination, stride);
 
     /// <summary>Copies <paramref name="count"/> elements and fills up with zeros to a multiple of <see cref="LinearTiles.Group"/>.</summary>
     internal static void Copy(byte* source, int count, int elementSizeBytes, byte* destination)
@@ -141,7 +141,7 @@ public readonly unsafe struct Bf16Format : IWeightFormat
         F32Format.Copy(source, count, SizeBytes, destination);
 
     /// <inheritdoc/>
-    public static void Arrange(float* x, float* scales, int count, float* destination, nint stride) => InputOrder.Paired(x, count, destination, stride);
+    public static void Arrange(float* x, int count, float* destination, nint stride) => InputOrder.Paired(x, count, destination, stride);
 }
 
 /// <summary>IEEE binary16; tiles see it widened to binary32.</summary>
@@ -196,7 +196,7 @@ public readonly unsafe struct F16Format : IWeightFormat
     }
 
     /// <inheritdoc/>
-    public static void Arrange(float* x, float* scales, int count, float* destination, nint stride) => InputOrder.Natural(x, count, destination, stride);
+    public static void Arrange(float* x, int count, float* destination, nint stride) => InputOrder.Natural(x, count, destination, stride);
 }
 
 /// <summary>E4M3FN with a float32 scale per 128 x 128 block; tiles see it as bfloat16, which holds every code exactly, and inputs times scales.</summary>
@@ -242,5 +242,5 @@ public readonly unsafe struct E4M3Format : IWeightFormat
         TLanes.UnpackE4M3(source, count, (ushort*)destination);
 
     /// <inheritdoc/>
-    public static void Arrange(float* x, float* scales, int count, float* destination, nint stride) => InputOrder.Scaled(x, scales, count, destination, stride);
+    public static void Arrange(float* x, int count, float* destination, nint stride) => InputOrder.Halved(x, count, destination, stride);
 }

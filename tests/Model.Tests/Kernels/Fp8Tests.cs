@@ -97,10 +97,16 @@ public sealed unsafe class Fp8Tests
         using var ops = Open("fp8_ops");
         const int Rows = 7, Columns = 384, Outputs = 256;
         var y = new float[Rows * Outputs];
-        var panel = new float[Linear.PanelFloats(Columns)];
+        using var arranged = new GuardedBuffer(Linear.InputFloats(Columns, Rows) * sizeof(float));
+        using var scratch = new GuardedBuffer(Linear.ScratchFloats(Columns) * sizeof(float));
         var weight = new Weight((byte*)ops.Tensors["gemm.weight"].Data, DType.F8E4M3, Outputs, Columns, (float*)ops.Tensors["gemm.weight_scale_inv"].Data);
-        fixed (float* x = GoldenCase.Read<float>(ops, "act.x"), product = y, scratch = panel)
-            KernelSet.Best.Linear(weight, 0, Outputs, new RowSet(x, Columns), new RowSet(product, Outputs), Rows, scratch);
+        fixed (float* x = GoldenCase.Read<float>(ops, "act.x"), product = y)
+        {
+            Linear.Arrange(weight, new RowSet(x, Columns), Rows, 0, Linear.Tiles(Rows), arranged.Floats);
+            KernelSet.Best.Linear(weight, 0, Outputs, arranged.Floats, Rows, new RowSet(product, Outputs), scratch.Floats);
+        }
+
+
         GoldenCase.Close(GoldenCase.Read<float>(ops, "gemm.y_unquantized_activations"), y, 2e-3, 1e-4);
     }
 

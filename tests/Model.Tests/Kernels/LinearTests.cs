@@ -101,11 +101,13 @@ public sealed unsafe class LinearTests
     {
         using var input = GuardedBuffer.Of(x);
         using var output = new GuardedBuffer((long)inputs * weight.Rows * sizeof(float));
-        using var panel = new GuardedBuffer(Linear.PanelFloats(weight.Columns) * sizeof(float));
+        using var arranged = new GuardedBuffer(Linear.InputFloats(weight.Columns, inputs) * sizeof(float));
+        using var scratch = new GuardedBuffer(Linear.ScratchFloats(weight.Columns) * sizeof(float));
         var middle = weight.Rows / 2;
         var (from, to) = (new RowSet(input.Floats, weight.Columns), new RowSet(output.Floats, weight.Rows));
-        kernels.Linear(weight, 0, middle, from, to, inputs, panel.Floats);
-        kernels.Linear(weight, middle, weight.Rows, from, to, inputs, panel.Floats);
+        Linear.Arrange(weight, from, inputs, 0, Linear.Tiles(inputs), arranged.Floats);
+        kernels.Linear(weight, 0, middle, arranged.Floats, inputs, to, scratch.Floats);
+        kernels.Linear(weight, middle, weight.Rows, arranged.Floats, inputs, to, scratch.Floats);
         return output.ToFloats();
     }
 
