@@ -166,7 +166,6 @@ internal static unsafe class LinearTiles
         run.Next = next;
     }
 
-    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tiles4<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
@@ -178,7 +177,6 @@ internal static unsafe class LinearTiles
         nint lines = run.NextLines;
         var partial = run.Partial;
         var w0 = run.W;
-        var sums = stackalloc float[Lanes.Count];
         for (nint o = 0, left = run.Outputs; left > 0; o += Outputs, left -= Outputs, w0 += Outputs * run.StrideBytes, partial += MaxRows * Outputs * Lanes.Count)
         {
             TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
@@ -213,11 +211,7 @@ internal static unsafe class LinearTiles
 
             if (run.Last)
             {
-                TLanes.Store(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), sums);
-                Vector128.Load(sums).Store((float*)run.Y[0] + o);
-                Vector128.Load(sums + 4).Store((float*)run.Y[1] + o);
-                Vector128.Load(sums + 8).Store((float*)run.Y[2] + o);
-                Vector128.Load(sums + 12).Store((float*)run.Y[3] + o);
+                Store<TLanes, TVector>(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), run, o);
             }
             else
             {
@@ -231,7 +225,6 @@ internal static unsafe class LinearTiles
         run.Next = next;
     }
 
-    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tiles6<TLanes, TVector, TFormat>(ref TileRun run)
         where TLanes : struct, ILanes<TVector>
@@ -242,7 +235,6 @@ internal static unsafe class LinearTiles
         byte* next = run.Next, nextEnd = run.NextEnd;
         var partial = run.Partial;
         var w0 = run.W;
-        var sums = stackalloc float[Lanes.Count];
         for (nint o = 0, left = run.Outputs; left > 0; o += Outputs, left -= Outputs, w0 += Outputs * run.StrideBytes, partial += MaxRows * Outputs * Lanes.Count)
         {
             TVector a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
@@ -284,11 +276,7 @@ internal static unsafe class LinearTiles
 
             if (run.Last)
             {
-                TLanes.Store(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), sums);
-                Vector128.Load(sums).Store((float*)run.Y[0] + o);
-                Vector128.Load(sums + 4).Store((float*)run.Y[1] + o);
-                Vector128.Load(sums + 8).Store((float*)run.Y[2] + o);
-                Vector128.Load(sums + 12).Store((float*)run.Y[3] + o);
+                Store<TLanes, TVector>(TLanes.Sum(a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33), run, o);
             }
             else
             {
@@ -350,6 +338,21 @@ internal static unsafe class LinearTiles
         TLanes.Store(a3, partial + (3 * Lanes.Count));
     }
 
+    /// <summary>Four outputs of each of the first four rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store<TLanes, TVector>(TVector sums, in TileRun run, nint o)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        Unsafe.SkipInit(out SixteenSums memory);
+        var at = (float*)&memory;
+        TLanes.Store(sums, at);
+        Vector128.Load(at).Store((float*)run.Y[0] + o);
+        Vector128.Load(at + 4).Store((float*)run.Y[1] + o);
+        Vector128.Load(at + 8).Store((float*)run.Y[2] + o);
+        Vector128.Load(at + 12).Store((float*)run.Y[3] + o);
+    }
+
     /// <summary>The weights behind those of <paramref name="w"/>, or the same if there are no more.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static byte* Next(byte* w, nint strideBytes, bool more) => more ? w + strideBytes : w;
@@ -369,5 +372,10 @@ internal static unsafe class LinearTiles
         Sse.Prefetch1(next + 128);
         Sse.Prefetch1(next + 192);
         return next + 256;
+    }
+
+    private struct SixteenSums
+    {
+        public fixed float Values[Lanes.Count];
     }
 }

@@ -109,7 +109,8 @@ internal sealed unsafe class MachineSpeed : IDisposable
             for (int item = start; item < end; item++) Keep(Avx512F.IsSupported ? Wide(Rounds) : Narrow(Rounds));
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        // Not inlined: into a loop it comes to wait for memory.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
         private static float Wide(int rounds)
         {
             Vector512<float> x = Vector512.Create(0.999f), y = Vector512.Create(0.001f);
@@ -133,7 +134,8 @@ internal sealed unsafe class MachineSpeed : IDisposable
             return Vector512.Sum(a + b + c + d + e + f + (g + h + i + j + k + l));
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        // Not inlined: into a loop it comes to wait for memory.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
         private static float Narrow(int rounds)
         {
             Vector256<float> x = Vector256.Create(0.999f), y = Vector256.Create(0.001f);
