@@ -6,9 +6,9 @@ namespace Conclave.Model.Attention;
 internal sealed unsafe class AttentionBuffers
 {
     private const long MostScores = 1 << 20;
+    private const int MostWindowRows = 128;
     private readonly float* _slots;
-    private readonly float* _tileStates;
-    private readonly long _slotFloats;
+    private readonly int _valueWidth;
 
     /// <summary>Buffers for passes of at most <paramref name="maxRows"/> rows on <paramref name="threads"/> threads.</summary>
     public AttentionBuffers(ModelConfig c, int maxRows, int threads, Arena arena)
@@ -16,8 +16,9 @@ internal sealed unsafe class AttentionBuffers
         QueryLatents = arena.Floats((long)maxRows * c.QLoraRank);
         Queries = arena.Floats((long)maxRows * c.HeadCount * (c.QkNopeHeadDim + c.QkRopeHeadDim));
         Latents = arena.Floats((long)maxRows * c.LatentWidth);
-        LatentQueries = arena.Floats((long)maxRows * c.HeadCount * Padded(c.LatentWidth));
-        LatentOutputs = arena.Floats((long)maxRows * c.HeadCount * Padded(c.KvLoraRank));
+        WindowRows = Math.Min(maxRows, MostWindowRows);
+        LatentQueries = arena.Floats((long)WindowRows * c.HeadCount * Padded(c.LatentWidth));
+        LatentOutputs = arena.Floats((long)WindowRows * c.HeadCount * Padded(c.KvLoraRank));
         HeadOutputs = arena.Floats((long)maxRows * c.HeadCount * c.VHeadDim);
         IndexQueries = arena.Floats((long)maxRows * c.IndexHeadCount * c.IndexHeadDim);
         IndexWeights = arena.Floats((long)maxRows * c.IndexHeadCount);
@@ -33,12 +34,12 @@ internal sealed unsafe class AttentionBuffers
             ScoreTiles = arena.Ints(2L * maxRows);
         }
 
-        TileStarts = arena.Ints(maxRows + 1);
-        // Split tiles number fewer than four a thread, so that each has at least four slots.
-        SlotCount = 16 * threads;
-        _slotFloats = LatentAttention.TileQueries * (Padded(c.KvLoraRank) + 2L);
-        _slots = arena.Floats(SlotCount * _slotFloats);
-        _tileStates = arena.Floats(4L * threads * 2 * LatentAttention.TileQueries);
+        TileStarts = arena.Ints(WindowRows + 1);
+        TileOrder = arena.Ints(WindowRows);
+        // Tiles that are shared by threads number fewer than LargeItems a thread, so that each has at least two slots.
+        SlotCount = 2 * LatentAttention.LargeItems * threads;
+        _valueWidth = c.KvLoraRank;
+        _slots = arena.Floats((SlotCount + (LatentAttention.LargeItems * threads)) * TilePart.Floats(_valueWidth));
     }
 
     /// <summary>Normalized low-rank queries <c>[rows, q_lora_rank]</c>.</summary>
@@ -50,10 +51,13 @@ internal sealed unsafe class AttentionBuffers
     /// <summary>Latents and shared keys before norm and rotation <c>[rows, kv_lora_rank + qk_rope_head_dim]</c>.</summary>
     public float* Latents { get; }
 
-    /// <summary>Absorbed queries <c>[rows, heads, kv_lora_rank + qk_rope_head_dim]</c>, filled up with zeros to whole vectors.</summary>
+    /// <summary>Rows that are in latent space at a time.</summary>
+    public int WindowRows { get; }
+
+    /// <summary>Absorbed queries <c>[window rows, heads, kv_lora_rank + qk_rope_head_dim]</c>, filled up with zeros to whole vectors.</summary>
     public float* LatentQueries { get; }
 
-    /// <summary>Weighted latents <c>[rows, heads, kv_lora_rank]</c>, filled up to whole vectors with values of no account.</summary>
+    /// <summary>Weighted latents <c>[window rows, heads, kv_lora_rank]</c>, filled up to whole vectors with values of no account.</summary>
     public float* LatentOutputs { get; }
 
     /// <summary>Head outputs <c>[rows, heads, v_head_dim]</c>.</summary>
@@ -83,8 +87,11 @@ internal sealed unsafe class AttentionBuffers
     /// <summary>First row and number of rows of the tiles that are scored together.</summary>
     public int* ScoreTiles { get; }
 
-    /// <summary>First rows of the tiles that attention cuts a pass into, and behind them the number of rows.</summary>
+    /// <summary>First rows of the tiles that attention cuts a window into, and behind them the window's end.</summary>
     public int* TileStarts { get; }
+
+    /// <summary>Tiles in the order in which they are handed out.</summary>
+    public int* TileOrder { get; }
 
     /// <summary>Places for segments of tiles under way.</summary>
     public int SlotCount { get; }
@@ -92,9 +99,9 @@ internal sealed unsafe class AttentionBuffers
     /// <summary><paramref name="width"/> rounded up to whole vectors.</summary>
     public static int Padded(int width) => (width + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
 
-    /// <summary>A segment's outputs, then its maxima and sums.</summary>
-    public float* Slot(int index) => _slots + (index * _slotFloats);
+    /// <summary>A segment of a tile that threads share.</summary>
+    public TilePart Slot(int index) => new(_slots + (index * TilePart.Floats(_valueWidth)), _valueWidth);
 
-    /// <summary>Maxima and sums of a tile's segments so far.</summary>
-    public float* TileState(int index) => _tileStates + (index * 2L * LatentAttention.TileQueries);
+    /// <summary>The segments so far of a tile that threads share.</summary>
+    public TilePart Total(int index) => Slot(SlotCount + index);
 }

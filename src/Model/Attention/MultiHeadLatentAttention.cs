@@ -11,6 +11,8 @@ namespace Conclave.Model.Attention;
 /// </summary>
 internal sealed unsafe class MultiHeadLatentAttention
 {
+    // Rows whose queries are absorbed together.
+    private const int AbsorbedRows = 4 * Lanes.Count;
     private readonly ModelConfig _config;
     private readonly KvLayout _layout;
     private readonly int _layer;
@@ -52,7 +54,7 @@ internal sealed unsafe class MultiHeadLatentAttention
     }
 
     /// <summary>Floats of scratch that each thread needs.</summary>
-    public static long ScratchFloats(ModelConfig c) => Math.Max((long)c.QkNopeHeadDim * c.KvLoraRank, LatentAttention.ScratchFloats(c));
+    public static long ScratchFloats(ModelConfig c) => Math.Max((long)c.QkNopeHeadDim * (c.KvLoraRank + AbsorbedRows), LatentAttention.ScratchFloats(c));
 
     /// <summary>Appends the rows' latents to their pages and writes the attention output of <c>pass.Normed</c> to <c>pass.BlockOutput</c>.</summary>
     public void Forward(Pass pass, AttentionBuffers buffers)
@@ -74,11 +76,17 @@ internal sealed unsafe class MultiHeadLatentAttention
         compute.Run(ref store, pass.Rows, c.LatentWidth);
         _indexer?.Forward(pass, buffers, query);
 
-        var absorb = new AbsorbLoop { Owner = this, Pass = pass, Buffers = buffers };
-        compute.Run(ref absorb, c.HeadCount, (long)pass.Rows * c.QkNopeHeadDim * c.KvLoraRank);
-        _attention.Forward(pass, buffers, isSparse: _indexer is not null);
-        var lift = new LiftLoop { Owner = this, Pass = pass, Buffers = buffers };
-        compute.Run(ref lift, c.HeadCount, (long)pass.Rows * c.VHeadDim * c.KvLoraRank);
+        // What lies between the products in latent space is wide: so few rows at a time that it stays in the caches.
+        for (int first = 0, rows; first < pass.Rows; first += rows)
+        {
+            rows = Math.Min(buffers.WindowRows, pass.Rows - first);
+            var absorb = new AbsorbLoop { Owner = this, Pass = pass, Buffers = buffers, First = first, Rows = rows };
+            compute.Run(ref absorb, c.HeadCount, (long)rows * c.QkNopeHeadDim * c.KvLoraRank);
+            _attention.Forward(pass, buffers, first, rows, isSparse: _indexer is not null);
+            var lift = new LiftLoop { Owner = this, Pass = pass, Buffers = buffers, First = first, Rows = rows };
+            compute.Run(ref lift, c.HeadCount, (long)rows * c.VHeadDim * c.KvLoraRank);
+        }
+
         compute.Linear(_output, new RowSet(buffers.HeadOutputs, _output.Columns), new RowSet(pass.BlockOutput, c.HiddenSize), pass.Rows);
     }
 
@@ -98,32 +106,47 @@ internal sealed unsafe class MultiHeadLatentAttention
         KvRows.StoreLatent(_layout, source, pass.Pages(row).LatentRow(_layout, _layer, position));
     }
 
-    /// <summary>One head's queries of all rows: q_nope W_UK, then the rotated q_pe behind it: what a cached row is multiplied with.</summary>
-    private void Absorb(Pass pass, AttentionBuffers buffers, int head, float* weights)
+    /// <summary>One head's queries of a window: q_nope W_UK, then the rotated q_pe behind it: what a cached row is multiplied with.</summary>
+    private void Absorb(Pass pass, AttentionBuffers buffers, int first, int rowCount, int head, float* scratch)
     {
         var c = _config;
-        var kernels = pass.Compute.Kernels;
         var pairs = c.QkRopeHeadDim / 2;
-        long queryStride = _queryUp.Rows, latentStride = (long)c.HeadCount * AttentionBuffers.Padded(c.LatentWidth);
-        var queries = buffers.Queries + ((long)head * QueryHeadWidth);
-        var latentQueries = buffers.LatentQueries + ((long)head * AttentionBuffers.Padded(c.LatentWidth));
-        for (var row = 0; row < pass.Rows; row++)
+        var queries = new RowSet(buffers.Queries + ((long)first * _queryUp.Rows) + ((long)head * QueryHeadWidth), _queryUp.Rows);
+        var latentQueries = new RowSet(buffers.LatentQueries + ((long)head * AttentionBuffers.Padded(c.LatentWidth)), (long)c.HeadCount * AttentionBuffers.Padded(c.LatentWidth));
+        for (var row = 0; row < rowCount; row++)
         {
-            var destination = latentQueries + (row * latentStride);
-            NativeMemory.Clear(destination, (nuint)(c.KvLoraRank * sizeof(float)));
-            var rotated = destination + c.KvLoraRank;
-            NativeMemory.Copy(queries + (row * queryStride) + c.QkNopeHeadDim, rotated, (nuint)(c.QkRopeHeadDim * sizeof(float)));
-            RopeTable.RotateInterleaved(rotated, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
+            var rotated = latentQueries.Row(row) + c.KvLoraRank;
+            NativeMemory.Copy(queries.Row(row) + c.QkNopeHeadDim, rotated, (nuint)(c.QkRopeHeadDim * sizeof(float)));
+            RopeTable.RotateInterleaved(rotated, pass.Cosines + ((long)(first + row) * pairs), pass.Sines + ((long)(first + row) * pairs), pairs);
         }
 
-        if (pass.Rows <= StreamedSum.MaxRows)
-        {
-            kernels.Attention.StreamedSum(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, new RowSet(queries, queryStride), new RowSet(latentQueries, latentStride), pass.Rows);
-            return;
-        }
+        // Both ways add the same products in the same order.
+        if (rowCount <= StreamedSum.MaxRows || c.KvLoraRank % Lanes.Count != 0)
+            pass.Compute.Kernels.Attention.StreamedSum(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, queries, latentQueries, rowCount);
+        else
+            AbsorbMany(pass.Compute.Kernels, head, queries, latentQueries, rowCount, scratch);
+    }
 
-        kernels.Widen(_kvUp, head * KvHeadWidth, c.QkNopeHeadDim, weights);
-        kernels.WeightedSum(new RowSet(queries, queryStride), new RowSet(latentQueries, latentStride), pass.Rows, weights, c.KvLoraRank, c.QkNopeHeadDim, c.KvLoraRank);
+    /// <summary>W_UK widened once for all rows, a strip of its columns at a time in the nearest cache.</summary>
+    private void AbsorbMany(KernelSet kernels, int head, RowSet queries, RowSet latentQueries, int rowCount, float* scratch)
+    {
+        int depth = _config.QkNopeHeadDim, columns = _config.KvLoraRank;
+        var lanes = scratch + ((long)depth * columns);
+        var rows = stackalloc float*[Lanes.Count];
+        kernels.Widen(_kvUp, head * KvHeadWidth, depth, scratch);
+        for (int first = 0, count; first < rowCount; first += count)
+        {
+            count = Math.Min(AbsorbedRows, rowCount - first);
+            for (var v = 0; v < count; v += Lanes.Count)
+            {
+                for (var lane = 0; lane < Lanes.Count; lane++)
+                    rows[lane] = queries.Row(first + Math.Min(v + lane, count - 1));
+                LaneRows.Interleave(rows, depth, 1, lanes + ((long)v * depth));
+            }
+
+            for (var column = 0; column < columns; column += LatentBlocks.StripColumns)
+                kernels.Attention.Values(lanes, Lanes.Count * depth, count, scratch + column, columns, depth, null, latentQueries.Row(first) + column, latentQueries.Stride, Math.Min(LatentBlocks.StripColumns, columns - column));
+        }
     }
 
     private struct StoreLoop : IParallelLoop
@@ -144,11 +167,13 @@ internal sealed unsafe class MultiHeadLatentAttention
         public MultiHeadLatentAttention Owner;
         public Pass Pass;
         public AttentionBuffers Buffers;
+        public int First;
+        public int Rows;
 
         public readonly void Run(int start, int end, int worker)
         {
             for (var head = start; head < end; head++)
-                Owner.Absorb(Pass, Buffers, head, Pass.Compute.Scratch(worker));
+                Owner.Absorb(Pass, Buffers, First, Rows, head, Pass.Compute.Scratch(worker));
         }
     }
 
@@ -158,6 +183,8 @@ internal sealed unsafe class MultiHeadLatentAttention
         public MultiHeadLatentAttention Owner;
         public Pass Pass;
         public AttentionBuffers Buffers;
+        public int First;
+        public int Rows;
 
         public readonly void Run(int start, int end, int worker)
         {
@@ -167,8 +194,8 @@ internal sealed unsafe class MultiHeadLatentAttention
             {
                 var weight = Owner._kvUp.Slice((head * Owner.KvHeadWidth) + c.QkNopeHeadDim, c.VHeadDim);
                 var x = new RowSet(Buffers.LatentOutputs + ((long)head * width), (long)c.HeadCount * width);
-                var y = new RowSet(Buffers.HeadOutputs + ((long)head * c.VHeadDim), (long)c.HeadCount * c.VHeadDim);
-                Pass.Compute.LinearOnThread(weight, 0, c.VHeadDim, x, y, Pass.Rows, worker);
+                var y = new RowSet(Buffers.HeadOutputs + ((((long)First * c.HeadCount) + head) * c.VHeadDim), (long)c.HeadCount * c.VHeadDim);
+                Pass.Compute.LinearOnThread(weight, 0, c.VHeadDim, x, y, Rows, worker);
             }
         }
     }

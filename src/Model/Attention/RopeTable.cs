@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace Conclave.Model.Attention;
 
 /// <summary>
@@ -38,7 +40,18 @@ public sealed unsafe class RopeTable
     /// <summary>Rotates pairs (2i, 2i+1) of <paramref name="x"/>, as the main attention's q_pe and k_pe lie in the checkpoint.</summary>
     public static void RotateInterleaved(float* x, float* cosines, float* sines, int pairs)
     {
-        for (var i = 0; i < pairs; i++)
+        var i = 0;
+        for (; i + 4 <= pairs; i += 4)
+        {
+            // Four pairs: each times its cosine, plus each the other way round times its sine, whose sign is changed for the first of a pair.
+            var twice = Vector256.Create(0, 0, 1, 1, 2, 2, 3, 3);
+            var cosine = Vector256.Shuffle(Vector128.Load(cosines + i).ToVector256(), twice);
+            var sine = Vector256.Shuffle(Vector128.Load(sines + i).ToVector256(), twice) ^ Vector256.Create(-0f, 0, -0f, 0, -0f, 0, -0f, 0);
+            var pair = Vector256.Load(x + (2 * i));
+            ((pair * cosine) + (Vector256.Shuffle(pair, Vector256.Create(1, 0, 3, 2, 5, 4, 7, 6)) * sine)).Store(x + (2 * i));
+        }
+
+        for (; i < pairs; i++)
         {
             float a = x[2 * i], b = x[(2 * i) + 1];
             x[2 * i] = (a * cosines[i]) - (b * sines[i]);
@@ -49,7 +62,15 @@ public sealed unsafe class RopeTable
     /// <summary>Rotates pairs (i, i + pairs) of <paramref name="x"/>, as the lightning indexer does.</summary>
     public static void RotateHalves(float* x, float* cosines, float* sines, int pairs)
     {
-        for (var i = 0; i < pairs; i++)
+        var i = 0;
+        for (; i + 8 <= pairs; i += 8)
+        {
+            Vector256<float> a = Vector256.Load(x + i), b = Vector256.Load(x + i + pairs), cosine = Vector256.Load(cosines + i), sine = Vector256.Load(sines + i);
+            ((a * cosine) - (b * sine)).Store(x + i);
+            ((a * sine) + (b * cosine)).Store(x + i + pairs);
+        }
+
+        for (; i < pairs; i++)
         {
             float a = x[i], b = x[i + pairs];
             x[i] = (a * cosines[i]) - (b * sines[i]);

@@ -13,10 +13,16 @@ public abstract unsafe class AttentionKernels
     public abstract void IndexScores(float* keys, float* scales, float* queries, float* weights, int heads, int width, float* y);
 
     /// <inheritdoc cref="LatentBlocks.Scores"/>
-    public abstract void Scores(float* queries, int queryCount, float* keys, long keyStride, int keyCount, int width, float* scores);
+    public abstract void Scores(float* queries, int vectors, float* keys, long keyStride, int keyCount, int width, float* scores);
 
     /// <inheritdoc cref="LatentBlocks.Values"/>
-    public abstract void Values(float* weights, int queryCount, float* keys, long keyStride, int keyCount, float* outputs, long outputStride, int columns);
+    public abstract void Values(float* weights, long weightStride, int queryCount, float* rows, long rowStride, int rowCount, float* factors, float* outputs, long outputStride, int columns);
+
+    /// <inheritdoc cref="Softmax.LaneBlock"/>
+    public abstract void SoftmaxLanes(float* scores, int count, float* limits, float* maxima, float* sums, float* factors);
+
+    /// <inheritdoc cref="Elementwise.Scaled"/>
+    public abstract void Scaled(float* x, float factor, float* y, int count);
 
     /// <inheritdoc cref="Softmax.Merge"/>
     public abstract void Merge(float* y, ref float yMaximum, ref float ySum, float* x, float xMaximum, float xSum, int count);
@@ -38,11 +44,16 @@ internal sealed unsafe class AttentionKernels<TLanes, TVector> : AttentionKernel
     public override void IndexScores(float* keys, float* scales, float* queries, float* weights, int heads, int width, float* y) =>
         Kernels.IndexScores.Run<TLanes, TVector>(keys, scales, queries, weights, heads, width, y);
 
-    public override void Scores(float* queries, int queryCount, float* keys, long keyStride, int keyCount, int width, float* scores) =>
-        LatentBlocks.Scores<TLanes, TVector>(queries, queryCount, keys, keyStride, keyCount, width, scores);
+    public override void Scores(float* queries, int vectors, float* keys, long keyStride, int keyCount, int width, float* scores) =>
+        LatentBlocks.Scores<TLanes, TVector>(queries, vectors, keys, keyStride, keyCount, width, scores);
 
-    public override void Values(float* weights, int queryCount, float* keys, long keyStride, int keyCount, float* outputs, long outputStride, int columns) =>
-        LatentBlocks.Values<TLanes, TVector>(weights, queryCount, keys, keyStride, keyCount, outputs, outputStride, columns);
+    public override void Values(float* weights, long weightStride, int queryCount, float* rows, long rowStride, int rowCount, float* factors, float* outputs, long outputStride, int columns) =>
+        LatentBlocks.Values<TLanes, TVector>(weights, weightStride, queryCount, rows, rowStride, rowCount, factors, outputs, outputStride, columns);
+
+    public override void SoftmaxLanes(float* scores, int count, float* limits, float* maxima, float* sums, float* factors) =>
+        Softmax.LaneBlock<TLanes, TVector>(scores, count, limits, maxima, sums, factors);
+
+    public override void Scaled(float* x, float factor, float* y, int count) => Elementwise.Scaled<TLanes, TVector>(x, factor, y, count);
 
     public override void Merge(float* y, ref float yMaximum, ref float ySum, float* x, float xMaximum, float xSum, int count) =>
         Softmax.Merge<TLanes, TVector>(y, ref yMaximum, ref ySum, x, xMaximum, xSum, count);

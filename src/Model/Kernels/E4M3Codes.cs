@@ -16,6 +16,10 @@ internal static unsafe class E4M3Codes
 
     private static readonly ushort[] Bf16 = [.. Enumerable.Range(0, 256).Select(code => (ushort)(BitConverter.SingleToUInt32Bits(Fp8.Decode((byte)code)) >> 16))];
 
+    // Bytes of NaN, then of the codes 0 to 7.
+    private static readonly Vector128<byte> SpecialHigh = Vector128.Create([.. Enumerable.Range(0, 16).Select(i => (byte)(Bf16[i == 0 ? 0x7F : i - 1] >> 8))]);
+    private static readonly Vector128<byte> SpecialLow = Vector128.Create([.. Enumerable.Range(0, 16).Select(i => (byte)Bf16[i == 0 ? 0x7F : i - 1])]);
+
     /// <summary>One code after the other: the reference.</summary>
     public static void Scalar(byte* source, int count, ushort* destination)
     {
@@ -27,6 +31,51 @@ internal static unsafe class E4M3Codes
                 *destination++ = place < count ? Bf16[source[place]] : (ushort)0;
             }
         }
+    }
+
+    /// <summary>As <see cref="Scalar"/>, on 128-bit vectors of bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Short(byte* source, int count, ushort* destination)
+    {
+        const int Sixteen = 16;
+        var padded = stackalloc byte[Sixteen];
+        for (var i = 0; i < count; i += Group, destination += Group)
+        {
+            for (var quarter = 0; quarter < 4; quarter++)
+            {
+                var first = i + (quarter * Sixteen);
+                var codes = Vector128<byte>.Zero;
+                if (first + Sixteen <= count)
+                {
+                    codes = Vector128.Load(source + first);
+                }
+                else if (first < count)
+                {
+                    Vector128<byte>.Zero.Store(padded);
+                    NativeMemory.Copy(source + first, padded, (nuint)(count - first));
+                    codes = Vector128.Load(padded);
+                }
+
+                var (low, high) = Bytes(codes);
+                (Vector128.WidenLower(low) | (Vector128.WidenLower(high) << 8)).Store(destination + (quarter * 8));
+                (Vector128.WidenUpper(low) | (Vector128.WidenUpper(high) << 8)).Store(destination + (Group / 2) + (quarter * 8));
+            }
+        }
+    }
+
+    /// <summary>Lower and upper bytes of the bfloat16 of sixteen codes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector128<byte> Low, Vector128<byte> High) Bytes(Vector128<byte> codes)
+    {
+        // A code that is subnormal, zero or NaN (which becomes 0 when 1 is added) is looked up by code + 1.
+        var next = codes + Vector128<byte>.One;
+        var special = Vector128.LessThanOrEqual(next & Vector128.Create((byte)0x7F), Vector128.Create((byte)8));
+        var place = next & Vector128.Create((byte)0x0F);
+        var high = ((codes.AsUInt16() >> 4).AsByte() & Vector128.Create((byte)7)) + Vector128.Create((byte)60);
+        var low = (codes.AsUInt16() << 4).AsByte() & Vector128.Create((byte)0xF0);
+        high = Vector128.ConditionalSelect(special, Vector128.Shuffle(SpecialHigh, place), high);
+        low = Vector128.ConditionalSelect(special, Vector128.Shuffle(SpecialLow, place), low);
+        return (low, high | (codes & Vector128.Create((byte)0x80)));
     }
 
     /// <summary>As <see cref="Scalar"/>, on 512-bit vectors of bytes.</summary>

@@ -15,7 +15,10 @@ public static unsafe class Elementwise
         where TVector : unmanaged
     {
         var lowest = TLanes.Broadcast(-87.33f);
-        var held = TLanes.Min(TLanes.Max(x, lowest), TLanes.Broadcast(88f));
+        var highest = TLanes.Broadcast(88f);
+        // By comparison, which lets a NaN through: minimum and maximum cost more where NaN has to survive them.
+        var held = TLanes.SelectLess(x, lowest, lowest, x);
+        held = TLanes.SelectLess(highest, held, highest, held);
         // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
         var shift = TLanes.Broadcast(12582912f);
         var n = TLanes.Subtract(TLanes.FusedMultiplyAdd(held, TLanes.Broadcast(1.44269504f), shift), shift);
@@ -67,14 +70,20 @@ public static unsafe class Elementwise
     }
 
     /// <summary><c>y[i] *= factor</c>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Scale<TLanes, TVector>(float* y, float factor, int count)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged =>
+        Scaled<TLanes, TVector>(y, factor, y, count);
+
+    /// <summary><c>y[i] = x[i] factor</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Scaled<TLanes, TVector>(float* x, float factor, float* y, int count)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
         var f = TLanes.Broadcast(factor);
         for (var i = 0; i < count; i += Lanes.Count)
-            Put<TLanes, TVector>(TLanes.Multiply(Take<TLanes, TVector>(y + i, count - i), f), y + i, count - i);
+            Put<TLanes, TVector>(TLanes.Multiply(Take<TLanes, TVector>(x + i, count - i), f), y + i, count - i);
     }
 
     /// <summary>

@@ -43,9 +43,6 @@ public abstract unsafe class KernelSet
     /// <inheritdoc cref="Kernels.Widen.Run"/>
     public abstract void Widen(in Weight w, int start, int count, float* destination);
 
-    /// <inheritdoc cref="Kernels.WeightedSum.Run"/>
-    public abstract void WeightedSum(RowSet a, RowSet y, int rowCount, float* w, long wStride, int depth, int columns);
-
     /// <inheritdoc cref="Norm.Rms"/>
     public abstract void RmsNorm(float* x, float* weight, float epsilon, float* y, int count);
 
@@ -96,9 +93,6 @@ internal sealed unsafe class KernelSet<TLanes, TVector>(KernelTier tier) : Kerne
 
     public override void Widen(in Weight w, int start, int count, float* destination) =>
         Kernels.Widen.Run<TLanes, TVector>(w, start, count, destination);
-
-    public override void WeightedSum(RowSet a, RowSet y, int rowCount, float* w, long wStride, int depth, int columns) =>
-        Kernels.WeightedSum.Run<TLanes, TVector>(a, y, rowCount, w, wStride, depth, columns);
 
     public override void RmsNorm(float* x, float* weight, float epsilon, float* y, int count) =>
         Norm.Rms<TLanes, TVector>(x, weight, epsilon, y, count);

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace Conclave.Model.Kernels;
 
 /// <summary>
-/// Latents and indexer keys as <see cref="KvLayout"/> stores them, and back to float32. Rounding is scalar code, so that every host stores the same bytes; widening is exact
+/// Latents and indexer keys as <see cref="KvLayout"/> stores them, and back to float32. Rounding is integer arithmetic and divisions, so that every host stores the same bytes; widening is exact
 /// (FP8 scales are powers of two).
 /// </summary>
 public static unsafe class KvRows
@@ -19,13 +19,13 @@ public static unsafe class KvRows
                 NativeMemory.Copy(source, row, (nuint)(width * sizeof(float)));
                 break;
             case KvType.BF16:
-                RoundBf16(source, (ushort*)row, width);
+                Bf16.Encode(source, width, (ushort*)row);
                 break;
             default:
                 for (var i = rank; i < layout.LatentScaleOffset; i++)
                     row[i] = 0;
                 Fp8.QuantizeRow(source, rank, row, (float*)(row + layout.LatentScaleOffset), powerOfTwoScales: true);
-                RoundBf16(source + rank, (ushort*)(row + layout.RopeOffset), layout.RopeWidth);
+                Bf16.Encode(source + rank, layout.RopeWidth, (ushort*)(row + layout.RopeOffset));
                 break;
         }
     }
@@ -33,8 +33,9 @@ public static unsafe class KvRows
     /// <summary>Rounds an indexer key <c>[layout.IndexKeyWidth]</c> into place <paramref name="slot"/> of its block.</summary>
     public static void StoreIndexKey(KvLayout layout, float* key, byte* block, int slot)
     {
-        const int Stride = KvLayout.BlockTokens;
+        const int Stride = KvLayout.BlockTokens, Part = 64;
         var width = layout.IndexKeyWidth;
+        var codes = stackalloc ushort[Part];
         switch (layout.Type)
         {
             case KvType.F32:
@@ -42,13 +43,25 @@ public static unsafe class KvRows
                     ((float*)block)[(i * Stride) + slot] = key[i];
                 break;
             case KvType.BF16:
-                for (var i = 0; i < width; i++)
-                    ((ushort*)block)[(i * Stride) + slot] = Bf16.Encode(key[i]);
+                for (var start = 0; start < width; start += Part)
+                {
+                    var count = Math.Min(Part, width - start);
+                    Bf16.Encode(key + start, count, codes);
+                    for (var i = 0; i < count; i++)
+                        ((ushort*)block)[((start + i) * Stride) + slot] = codes[i];
+                }
+
                 break;
             default:
                 var scale = Fp8.Scale(key, width, powerOfTwo: true);
-                for (var i = 0; i < width; i++)
-                    block[(i * Stride) + slot] = Fp8.Encode(key[i] / scale);
+                for (var start = 0; start < width; start += Part)
+                {
+                    var count = Math.Min(Part, width - start);
+                    Fp8.Encode(key + start, scale, count, (byte*)codes);
+                    for (var i = 0; i < count; i++)
+                        block[((start + i) * Stride) + slot] = ((byte*)codes)[i];
+                }
+
                 ((float*)(block + (width * Stride)))[slot] = scale;
                 break;
         }
@@ -107,12 +120,6 @@ public static unsafe class KvRows
                 WidenScaled<TLanes, TVector>(block, 1, scratch, count);
                 return (float*)(block + count);
         }
-    }
-
-    private static void RoundBf16(float* source, ushort* destination, int count)
-    {
-        for (var i = 0; i < count; i++)
-            destination[i] = Bf16.Encode(source[i]);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

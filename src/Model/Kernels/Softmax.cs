@@ -46,6 +46,52 @@ public static unsafe class Softmax
         return correction;
     }
 
+    /// <summary>
+    /// Takes one more block of scores into the running softmaxes of sixteen queries, a lane each: scores become <c>e^(s - maximum)</c> of the new running maximum, their sum, in ascending key, joins
+    /// <paramref name="sums"/>. Start with -infinity and 0.
+    /// </summary>
+    /// <param name="scores">Scores <c>[count, 16]</c>.</param>
+    /// <param name="count">Keys, at least 1.</param>
+    /// <param name="limits">How many of the keys each lane sees, perhaps none; null: all.</param>
+    /// <param name="maxima">Running maxima.</param>
+    /// <param name="sums">Running sums.</param>
+    /// <param name="factors">Receives <c>e^(old maximum - new maximum)</c>, by which what was accumulated before has to be multiplied: exactly 1 where the maximum stays, 0 where there was none.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void LaneBlock<TLanes, TVector>(float* scores, int count, float* limits, float* maxima, float* sums, float* factors)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        var end = scores + (count * Lanes.Count);
+        if (limits != null)
+        {
+            TVector limit = TLanes.Load(limits), never = TLanes.Broadcast(float.NegativeInfinity), one = TLanes.Broadcast(1), key = TLanes.Broadcast(0);
+            for (var y = scores; y < end; y += Lanes.Count, key = TLanes.Add(key, one))
+                TLanes.Store(TLanes.SelectLess(key, limit, TLanes.Load(y), never), y);
+        }
+
+        TVector old = TLanes.Load(maxima), largest = old;
+        for (var y = scores; y < end; y += Lanes.Count)
+        {
+            var score = TLanes.Load(y);
+            largest = TLanes.SelectLess(largest, score, score, largest);
+        }
+
+        // A lane that has seen no key yet: e^(-infinity - 0) is the 0 that it needs.
+        var subtrahend = TLanes.SelectLess(largest, TLanes.Broadcast(float.MinValue), TLanes.Broadcast(0), largest);
+        var factor = Elementwise.Exp<TLanes, TVector>(TLanes.Subtract(old, subtrahend));
+        TVector sum = default;
+        for (var y = scores; y < end; y += Lanes.Count)
+        {
+            var e = Elementwise.Exp<TLanes, TVector>(TLanes.Subtract(TLanes.Load(y), subtrahend));
+            TLanes.Store(e, y);
+            sum = TLanes.Add(sum, e);
+        }
+
+        TLanes.Store(largest, maxima);
+        TLanes.Store(factor, factors);
+        TLanes.Store(TLanes.FusedMultiplyAdd(TLanes.Load(sums), factor, sum), sums);
+    }
+
     /// <summary>Softmax of <paramref name="x"/> in place.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run<TLanes, TVector>(float* x, int count)

@@ -4,8 +4,8 @@ using Conclave.Model.Checkpoints;
 namespace Conclave.Model.Kernels;
 
 /// <summary>
-/// <c>y[r, c] = sum over d of a[r, d] w[start + d, c]</c> for few rows, weights widened in registers: one fused multiply-add per d in ascending d, as <see cref="WeightedSum"/> does over weights
-/// widened before.
+/// <c>y[r, c] = sum over d of a[r, d] w[start + d, c]</c> for few rows, weights widened in registers: one fused multiply-add per d in ascending d, as <see cref="LatentBlocks.Values"/> does over
+/// weights widened before.
 /// </summary>
 public static unsafe class StreamedSum
 {

@@ -61,7 +61,7 @@ public readonly unsafe struct Vector256Lanes : ILanes<Vector256Pair>
     }
 
     /// <inheritdoc/>
-    public static void UnpackE4M3(byte* source, int count, ushort* destination) => E4M3Codes.Scalar(source, count, destination);
+    public static void UnpackE4M3(byte* source, int count, ushort* destination) => E4M3Codes.Short(source, count, destination);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -60,7 +60,7 @@ public readonly unsafe struct Vector512Lanes : ILanes<Vector512<float>>
         if (Avx512BW.IsSupported)
             E4M3Codes.Wide(source, count, destination);
         else
-            E4M3Codes.Scalar(source, count, destination);
+            E4M3Codes.Short(source, count, destination);
     }
 
     /// <inheritdoc/>

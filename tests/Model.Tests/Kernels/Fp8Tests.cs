@@ -52,6 +52,48 @@ public sealed unsafe class Fp8Tests
     }
 
     [Fact]
+    public void Rows_encode_as_single_values_do()
+    {
+        // Random bits, all codes, what lies half way between two of them and a little beside, and what is no number.
+        var random = new Random(5);
+        var codes = Enumerable.Range(0, 256).Select(code => Fp8.Decode((byte)code)).Where(float.IsFinite).ToArray();
+        var halves = codes.Zip(codes.Skip(1), (a, b) => (a + b) / 2).ToArray();
+        float[] values =
+        [
+            .. codes, .. halves, .. halves.Select(MathF.BitIncrement), .. halves.Select(MathF.BitDecrement), 448, 464, 1e30f, float.MaxValue, float.PositiveInfinity, float.NegativeInfinity,
+            float.NaN, -float.NaN, float.Epsilon, -0f, .. Enumerable.Range(0, 4099).Select(_ => BitConverter.Int32BitsToSingle(random.Next() ^ (random.Next() << 31))), .. RandomValues.Floats(1000, 4, 500),
+        ];
+        using var x = GuardedBuffer.Of<float>(values);
+        using var bytes = new GuardedBuffer(values.Length);
+        using var words = new GuardedBuffer(values.Length * sizeof(ushort));
+        Fp8.Encode(x.Floats, 0.5f, values.Length, bytes.Data);
+        Bf16.Encode(x.Floats, values.Length, (ushort*)words.Data);
+        for (var i = 0; i < values.Length; i++)
+        {
+            Assert.Equal(Fp8.Encode(values[i] / 0.5f), bytes.Data[i]);
+            Assert.Equal(Bf16.Encode(values[i]), ((ushort*)words.Data)[i]);
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(40)]
+    [InlineData(256)]
+    [InlineData(300)]
+    public void Codes_unpack_alike_in_every_tier(int count)
+    {
+        byte[] codes = [.. Enumerable.Range(0, count).Select(i => (byte)(i + (i / 256 * 77)))];
+        using var source = GuardedBuffer.Of<byte>(codes);
+        var size = (count + 63) / 64 * 64 * sizeof(ushort);
+        using GuardedBuffer expected = new(size), half = new(size), whole = new(size);
+        ScalarLanes.UnpackE4M3(source.Data, count, (ushort*)expected.Data);
+        Vector256Lanes.UnpackE4M3(source.Data, count, (ushort*)half.Data);
+        Vector512Lanes.UnpackE4M3(source.Data, count, (ushort*)whole.Data);
+        Assert.Equal(new Span<byte>(expected.Data, size).ToArray(), new Span<byte>(half.Data, size).ToArray());
+        Assert.Equal(new Span<byte>(expected.Data, size).ToArray(), new Span<byte>(whole.Data, size).ToArray());
+    }
+
+    [Fact]
     public void Blocks_of_odd_shapes_dequantize()
     {
         using var ops = Open("fp8_ops");
@@ -105,7 +147,6 @@ public sealed unsafe class Fp8Tests
             Linear.Arrange(weight, new RowSet(x, Columns), Rows, 0, Linear.Tiles(Rows), arranged.Floats);
             KernelSet.Best.Linear(weight, 0, Outputs, arranged.Floats, Rows, new RowSet(product, Outputs), scratch.Floats);
         }
-
 
         GoldenCase.Close(GoldenCase.Read<float>(ops, "gemm.y_unquantized_activations"), y, 2e-3, 1e-4);
     }

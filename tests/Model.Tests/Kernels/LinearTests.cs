@@ -73,30 +73,6 @@ public sealed unsafe class LinearTests
         }
     }
 
-    [Theory]
-    [InlineData(1, 1, 1)]
-    [InlineData(3, 7, 16)]
-    [InlineData(4, 64, 32)]
-    [InlineData(6, 37, 48)]
-    [InlineData(9, 24, 100)]
-    [InlineData(2, 5, 23)]
-    public void Weighted_sums_are_right_have_the_same_bits_in_every_tier_and_may_be_cut_anywhere(int inputs, int depth, int columns)
-    {
-        float[] a = RandomValues.Floats(inputs * depth, 1), w = RandomValues.Floats(depth * columns, 2), start = RandomValues.Floats(inputs * columns, 3);
-        var reference = Sum(KernelSet.For(KernelTier.Scalar), a, w, start, inputs, depth, columns, depth);
-        for (var r = 0; r < inputs; r++)
-        {
-            for (var c = 0; c < columns; c++)
-                Assert.Equal(start[(r * columns) + c] + Enumerable.Range(0, depth).Sum(d => (double)a[(r * depth) + d] * w[(d * columns) + c]), reference[(r * columns) + c], 1e-4);
-        }
-
-        foreach (var tier in Tiers)
-        {
-            foreach (var cut in new[] { depth, 1, 3 })
-                Assert.Equal(Bits(reference), Bits(Sum(KernelSet.For(tier), a, w, start, inputs, depth, columns, cut)));
-        }
-    }
-
     private static float[] Run(KernelSet kernels, in Weight weight, ReadOnlySpan<float> x, int inputs)
     {
         using var input = GuardedBuffer.Of(x);
@@ -109,20 +85,6 @@ public sealed unsafe class LinearTests
         kernels.Linear(weight, 0, middle, arranged.Floats, inputs, to, scratch.Floats);
         kernels.Linear(weight, middle, weight.Rows, arranged.Floats, inputs, to, scratch.Floats);
         return output.ToFloats();
-    }
-
-    private static float[] Sum(KernelSet kernels, float[] a, float[] w, float[] start, int inputs, int depth, int columns, int cut)
-    {
-        using var coefficients = GuardedBuffer.Of<float>(a);
-        using var weights = GuardedBuffer.Of<float>(w);
-        using var sums = GuardedBuffer.Of<float>(start);
-        for (var d = 0; d < depth; d += cut)
-        {
-            var part = new RowSet(coefficients.Floats + d, depth);
-            kernels.WeightedSum(part, new RowSet(sums.Floats, columns), inputs, weights.Floats + ((long)d * columns), columns, Math.Min(cut, depth - d), columns);
-        }
-
-        return sums.ToFloats();
     }
 
     private static int[] Bits(ReadOnlySpan<float> values) => MemoryMarshal.Cast<float, int>(values).ToArray();

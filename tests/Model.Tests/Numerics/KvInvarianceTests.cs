@@ -9,7 +9,7 @@ public sealed class KvInvarianceTests
 {
     private const int Length = 1100;
 
-    // The last rows see more than two segments of 512 keys; the sparse model keeps more keys than a segment holds.
+    // The last rows see several segments of 256 keys; the sparse model keeps more keys than a segment holds.
     public static TheoryData<string, KvType> Cases
     {
         get
@@ -76,6 +76,28 @@ public sealed class KvInvarianceTests
             var row = model.Batch.Add(pages, [7], LogitRows.Last);
             model.Transformer.Forward(model.Batch);
             Assert.Equal(reference, Bits(model.Batch.Logits(row)));
+        }
+    }
+
+    [Fact]
+    public void A_long_context_beside_short_ones_changes_no_bit()
+    {
+        using var checkpoint = Make("odd");
+        int[]? reference = null;
+        foreach (var threads in new[] { 1, 3 })
+        {
+            using var model = new TestModel(checkpoint.Directory, threads, maxRows: 400);
+            var lengths = new[] { 3, 390, 70, 1000, 20, 300, 9 };
+            var sequences = lengths.Select(_ => model.NewSequence(1008)).ToArray();
+            for (var i = 0; i < lengths.Length; i++)
+                model.Run(sequences[i], RandomCheckpoint.Tokens(lengths[i], model.Config.VocabularySize, i));
+            model.Batch.Clear();
+            foreach (var pages in sequences)
+                model.Batch.Add(pages, [1, 2], LogitRows.All);
+            model.Transformer.Forward(model.Batch);
+            var bits = Enumerable.Range(0, model.Batch.LogitRowCount).SelectMany(i => Bits(model.Batch.Logits(i))).ToArray();
+            reference ??= bits;
+            Assert.Equal(reference, bits);
         }
     }
 
