@@ -1,6 +1,5 @@
 using System.CommandLine;
-using System.Net;
-using System.Net.Sockets;
+using Conclave.Cli.Local;
 using Conclave.Gateway;
 using Conclave.Silo;
 using Microsoft.AspNetCore.Builder;
@@ -11,6 +10,8 @@ namespace Conclave.Cli;
 /// <summary>Silo and gateway in one process.</summary>
 internal static class ServeHost
 {
+    private static readonly HashSet<int> GivenPorts = [];
+
     /// <summary>A host that is ready to be started.</summary>
     public static WebApplication Build(SiloOptions silo, GatewayOptions gateway, LogLevel logLevel)
     {
@@ -39,8 +40,6 @@ internal static class ServeHost
     /// <summary>A port of the loopback address that nobody uses now.</summary>
     public static int FreePort()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        lock (GivenPorts) return Ports.Free(GivenPorts);
     }
 }

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using StackExchange.Redis;
@@ -13,13 +15,22 @@ internal sealed partial class RedisGate(string connection, TimeProvider clock, I
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>Returns when Redis has answered.</summary>
+    /// <summary>How often it says that it still waits.</summary>
+    private static readonly TimeSpan ReminderPeriod = TimeSpan.FromSeconds(10);
+
+    /// <summary>Returns when Redis has answered; says at once, and again from time to time, what it waits for.</summary>
     /// <exception cref="RedisConnectionException">Redis refuses the password.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        for (string? failure = null; await TryAsync(cancellationToken) is { } reason; failure = reason)
+        long started = clock.GetTimestamp(), told = started;
+        for (string? last = null; await TryAsync(cancellationToken) is { } reason; last = reason)
         {
-            if (failure != reason) LogWaiting(reason);
+            if (last != reason || clock.GetElapsedTime(told) >= ReminderPeriod)
+            {
+                told = clock.GetTimestamp();
+                LogWaiting(clock.GetElapsedTime(started).TotalSeconds, reason);
+            }
+
             await Task.Delay(RetryPause, clock, cancellationToken);
         }
     }
@@ -30,6 +41,8 @@ internal sealed partial class RedisGate(string connection, TimeProvider clock, I
     /// <summary>Why Redis does not answer; null if it does.</summary>
     private async Task<string?> TryAsync(CancellationToken cancellationToken)
     {
+        foreach (EndPoint endPoint in ConfigurationOptions.Parse(connection).EndPoints)
+            if (await FindObstacleAsync(endPoint, cancellationToken) is { } obstacle) return obstacle;
         try
         {
             // Old clients resolve names and connect before they return.
@@ -38,11 +51,37 @@ internal sealed partial class RedisGate(string connection, TimeProvider clock, I
         }
         catch (RedisConnectionException e) when (e.FailureType != ConnectionFailureType.AuthenticationFailure)
         {
-            return e.Message;
+            return $"it accepts connections, but does not answer ({e.FailureType})";
         }
-        catch (TimeoutException e)
+        catch (TimeoutException)
         {
-            return e.Message;
+            return $"it accepts connections, but has not answered for {Limit.TotalSeconds:F0} s";
+        }
+    }
+
+    /// <summary>Why there is no way to <paramref name="endPoint"/>: Redis's own clients tell no more than that there is none.</summary>
+    private async Task<string?> FindObstacleAsync(EndPoint endPoint, CancellationToken cancellationToken)
+    {
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        using var limit = new CancellationTokenSource(Limit, clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
+        string name = endPoint is DnsEndPoint dns ? $"{dns.Host}:{dns.Port}" : $"{endPoint}";
+        try
+        {
+            await socket.ConnectAsync(endPoint, either.Token);
+            return null;
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain)
+        {
+            return $"the host name of {name} cannot be resolved ({e.Message}); see --redis";
+        }
+        catch (SocketException e)
+        {
+            return $"{name} cannot be connected to ({e.Message}); see --redis";
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return $"{name} does not take a connection within {Limit.TotalSeconds:F0} s; see --redis";
         }
     }
 
@@ -52,6 +91,6 @@ internal sealed partial class RedisGate(string connection, TimeProvider clock, I
         await redis.GetDatabase().PingAsync();
     }
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "waiting for Redis, which keeps the membership: {Reason}")]
-    private partial void LogWaiting(string reason);
+    [LoggerMessage(Level = LogLevel.Warning, Message = "waiting for Redis, which keeps the membership, for {Seconds:F0} s: {Reason}")]
+    private partial void LogWaiting(double seconds, string reason);
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Orleans;
@@ -11,24 +12,33 @@ namespace Conclave.Silo;
 /// Keeps grain states in Redis: one hash a state with its version and the state as JSON. A write succeeds only if the record is still the one that was
 /// read. The connection is made with the first use and made again in the background whenever it is lost.
 /// </summary>
-/// <param name="connection">Redis as its clients take it.</param>
-/// <param name="keyPrefix">First part of every key.</param>
-/// <param name="logger">Where lost connections are noted.</param>
-public sealed partial class RedisGrainStorage(string connection, string keyPrefix, ILogger<RedisGrainStorage> logger) : IGrainStorage, IAsyncDisposable
+public sealed partial class RedisGrainStorage : IGrainStorage, IAsyncDisposable
 {
     private const string VersionField = "version", DataField = "data", FormatField = "format", Format = "1";
     private static readonly JsonSerializerOptions Json = new() { RespectRequiredConstructorParameters = true };
 
-    private readonly SemaphoreSlim _connecting = new(1);
-    private ConnectionMultiplexer? _redis;
+    private readonly string _keyPrefix;
+    private readonly ILogger<RedisGrainStorage> _logger;
+    private readonly RedisLink _redis;
+
+    /// <summary>Connects to nothing yet.</summary>
+    /// <param name="connection">Redis as its clients take it.</param>
+    /// <param name="keyPrefix">First part of every key.</param>
+    /// <param name="clock">Tells the time.</param>
+    /// <param name="logger">Where lost connections are noted.</param>
+    public RedisGrainStorage(string connection, string keyPrefix, TimeProvider clock, ILogger<RedisGrainStorage> logger)
+    {
+        (_keyPrefix, _logger, _redis) = (keyPrefix, logger, new RedisLink(connection, "conclave-maps", clock));
+        _redis.Lost += LogLost;
+        _redis.Restored += LogRestored;
+    }
 
     /// <inheritdoc/>
     /// <exception cref="InvalidDataException">The record is damaged, or a newer version has written it; the message names the key.</exception>
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
         RedisKey key = Key(stateName, grainId);
-        IDatabase database = await DatabaseAsync();
-        RedisValue[] fields = await database.HashGetAsync(key, [VersionField, FormatField, DataField]);
+        RedisValue[] fields = await _redis.AskAsync(redis => redis.HashGetAsync(key, [VersionField, FormatField, DataField]), default);
         if (!fields[0].HasValue)
         {
             (grainState.ETag, grainState.RecordExists) = (null, false);
@@ -68,62 +78,34 @@ public sealed partial class RedisGrainStorage(string connection, string keyPrefi
     }
 
     /// <summary>Closes the connection.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        if (_redis is { } redis) await redis.CloseAsync(allowCommandsToComplete: false);
-        _connecting.Dispose();
-    }
+    public ValueTask DisposeAsync() => _redis.DisposeAsync();
 
-    private string Key(string stateName, GrainId grainId) => $"{keyPrefix}/state/{stateName}/{grainId}";
+    private string Key(string stateName, GrainId grainId) => $"{_keyPrefix}/state/{stateName}/{grainId}";
 
     private async Task ChangeAsync(RedisKey key, string? etag, Func<ITransaction, Task> change)
     {
-        IDatabase database = await DatabaseAsync();
-        ITransaction transaction = database.CreateTransaction();
-        transaction.AddCondition(etag is null ? Condition.KeyNotExists(key) : Condition.HashEqual(key, VersionField, etag));
-        Task done = change(transaction);
-        if (await transaction.ExecuteAsync())
-        {
-            await done;
-            return;
-        }
-
-        string? stored = await database.HashGetAsync(key, VersionField);
-        throw new InconsistentStateException($"the record '{key}' in Redis is not the one that was read last", stored ?? "none", etag ?? "none");
-    }
-
-    private async Task<IDatabase> DatabaseAsync()
-    {
-        if (_redis is { } ready) return ready.GetDatabase();
-        await _connecting.WaitAsync();
-        try
-        {
-            if (_redis is null)
+        bool isChanged = await _redis.AskAsync(
+            async redis =>
             {
-                ConfigurationOptions options = ConfigurationOptions.Parse(connection);
-                options.AbortOnConnectFail = false;
-                options.ClientName = "conclave-maps";
-                // Old clients resolve names and connect before they return, and this is a grain's turn.
-                ConnectionMultiplexer redis = await Task.Run(() => ConnectionMultiplexer.ConnectAsync(options));
-                redis.ConnectionFailed += (_, failure) => LogLost(failure.EndPoint?.ToString() ?? "", failure.FailureType.ToString());
-                redis.ConnectionRestored += (_, failure) => LogRestored(failure.EndPoint?.ToString() ?? "");
-                _redis = redis;
-            }
-
-            return _redis.GetDatabase();
-        }
-        finally
-        {
-            _connecting.Release();
-        }
+                ITransaction transaction = redis.CreateTransaction();
+                transaction.AddCondition(etag is null ? Condition.KeyNotExists(key) : Condition.HashEqual(key, VersionField, etag));
+                Task done = change(transaction);
+                if (!await transaction.ExecuteAsync()) return false;
+                await done;
+                return true;
+            },
+            default);
+        if (isChanged) return;
+        string? stored = await _redis.AskAsync(redis => redis.HashGetAsync(key, VersionField), default);
+        throw new InconsistentStateException($"the record '{key}' in Redis is not the one that was read last", stored ?? "none", etag ?? "none");
     }
 
     private static InvalidDataException Unreadable(RedisKey key, string reason, Exception? inner) =>
         new($"the record '{key}' in Redis cannot be read: {reason}. Delete it (redis-cli DEL) to start from nothing: the map is planned anew.", inner);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the connection to Redis at {EndPoint} is lost ({Failure}); maps are stored when it is back")]
-    private partial void LogLost(string endPoint, string failure);
+    private partial void LogLost(EndPoint? endPoint, string failure);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "the connection to Redis at {EndPoint} is back")]
-    private partial void LogRestored(string endPoint);
+    private partial void LogRestored(EndPoint? endPoint);
 }

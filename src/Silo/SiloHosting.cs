@@ -87,7 +87,7 @@ public static class SiloHosting
             silo.ConfigureEndpoints(options.AdvertisedAddress, options.SiloPort, options.GatewayPort, options.ListenOnAllAddresses);
             silo.UseRedisClustering(redis);
             silo.Services.AddKeyedSingleton<IGrainStorage>(ExpertMapGrain.Storage, (provider, _) => new RedisGrainStorage(
-                redis, $"{options.ServiceId}/{options.ClusterId}", provider.GetRequiredService<ILogger<RedisGrainStorage>>()));
+                redis, $"{options.ServiceId}/{options.ClusterId}", provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<RedisGrainStorage>>()));
         }
         else
         {

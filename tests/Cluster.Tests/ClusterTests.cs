@@ -112,7 +112,7 @@ public sealed class ClusterTests(ThreeSilos three) : IClassFixture<ThreeSilos>, 
             frozen.Process.Send(Signal.Stop);
             await Eventually.Holds(async () => (await Cluster.Admin.Map.Current()).Silos.All(offer => offer.Name != frozen.Name), () => "a frozen silo is given up");
             frozen.Process.Send(Signal.Continue);
-            Assert.True(await frozen.Process.WaitForExit(TimeSpan.FromSeconds(30)), "a silo that was given up ends when it wakes up");
+            Assert.True(await frozen.Process.WaitForExit(TimeSpan.FromMinutes(2)), "a silo that was given up ends when it wakes up");
             Assert.NotEqual(0, await Processes.ExitCode(frozen));
         });
     }

@@ -86,7 +86,7 @@ internal sealed class HostNetwork : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         foreach (ProcessIdentity process in _processes) process.Send(Signal.Kill);
-        foreach (ProcessIdentity process in _processes) await process.WaitForExit(TimeSpan.FromSeconds(10));
+        foreach (ProcessIdentity process in _processes) await process.WaitForExit(TimeSpan.FromMinutes(2));
         await Remove(_id);
         _folder.Delete(recursive: true);
     }

@@ -13,7 +13,7 @@ public sealed class CancellationTests : IDisposable
         using Engine engine = _model.Engine(maxBatch: 1);
         _model.Dispatch.Gate.Reset();
         Sequence running = engine.Submit(_model.Golden());
-        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         Sequence waiting = engine.Submit(_model.Golden());
         Task<List<int>> reader = waiting.ReadAllAsync();
         waiting.Dispose();
@@ -31,7 +31,7 @@ public sealed class CancellationTests : IDisposable
         using Engine engine = _model.Engine(maxBatch: 1, maxStepRows: 4);
         _model.Dispatch.Gate.Reset();
         Sequence sequence = engine.Submit(_model.Golden());
-        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         sequence.Dispose();
         Assert.Equal(1, engine.Status.PagesInUse);
         _model.Dispatch.Gate.Set();

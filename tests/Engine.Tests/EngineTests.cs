@@ -91,7 +91,7 @@ public sealed class EngineTests : IDisposable
         using Engine engine = _model.Engine();
         _model.Dispatch.Gate.Reset();
         using Sequence first = engine.Submit(_model.Golden());
-        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         _model.Dispatch.FailNext(1);
         _model.Dispatch.Gate.Set();
 
@@ -113,7 +113,7 @@ public sealed class EngineTests : IDisposable
         using Engine engine = _model.Engine(maxBatch: 1, maxQueue: 2, maxStepRows: 64);
         _model.Dispatch.Gate.Reset();
         using Sequence running = engine.Submit(_model.Golden());
-        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         using Sequence waiting = engine.Submit(_model.Golden());
         Sequence last = engine.Submit(_model.Golden());
         Assert.Equal(OperatingError.Overloaded, Assert.Throws<OperatingException>(() => engine.Submit(_model.Golden())).Error);
@@ -150,7 +150,7 @@ public sealed class EngineTests : IDisposable
             Engine engine = _model.Engine(maxBatch: 1, pages: 4, maxStepRows: 1);
             if (i % 3 == 0)
                 await Task.Yield();
-            await Task.Run(engine.Dispose).WaitAsync(TimeSpan.FromSeconds(30));
+            await Task.Run(engine.Dispose).WaitAsync(TimeSpan.FromMinutes(2));
         }
     }
 

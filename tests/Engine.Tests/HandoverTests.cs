@@ -61,7 +61,7 @@ public sealed class HandoverTests : IDisposable
         _model.Dispatch.Gate.Reset();
         using Sequence sequence = source.Submit(_model.Golden());
         using Sequence waiting = source.Submit(_model.Golden());
-        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         Task<SequenceExport?> running = source.ExportAsync(sequence), queued = source.ExportAsync(waiting);
         Assert.False(running.IsCompleted);
         _model.Dispatch.Gate.Set();

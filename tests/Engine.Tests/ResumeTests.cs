@@ -87,7 +87,7 @@ public sealed class ResumeTests : IDisposable
         Assert.Equal(TimeSpan.Zero, engine.StepAge);
         _model.Dispatch.Gate.Reset();
         using Sequence sequence = engine.Submit(_model.Golden());
-        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         await Task.Delay(50);
         Assert.InRange(engine.StepAge.TotalMilliseconds, 40, 30_000);
         _model.Dispatch.Gate.Set();

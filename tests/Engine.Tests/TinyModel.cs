@@ -158,7 +158,7 @@ internal sealed class FlakyDispatch(IExpertDispatch inner) : IExpertDispatch
     {
         LoopAllocatedBytes = GC.GetAllocatedBytesForCurrentThread();
         Reached.Set();
-        Gate.Wait(TimeSpan.FromSeconds(30));
+        Gate.Wait(TimeSpan.FromMinutes(2));
         inner.Begin(layer, rows);
     }
 
@@ -208,10 +208,10 @@ internal static class SequenceExtensions
 
     private static string Bits(GeneratedToken token) => $"{token.Id} {BitConverter.SingleToInt32Bits(token.Logprob):x8}";
 
-    /// <summary>The status once <paramref name="holds"/>; fails after ten seconds.</summary>
+    /// <summary>The status once <paramref name="holds"/>; fails after two minutes.</summary>
     public static async Task<EngineStatus> StatusWhenAsync(this Engine engine, Func<EngineStatus, bool> holds)
     {
-        for (int attempt = 0; attempt < 1000; attempt++)
+        for (int attempt = 0; attempt < 12_000; attempt++)
         {
             EngineStatus status = engine.Status;
             if (holds(status))

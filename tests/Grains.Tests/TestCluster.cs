@@ -3,6 +3,7 @@ using System.Net;
 using Conclave.Engine;
 using Conclave.Grains.Transport;
 using Conclave.Silo;
+using Conclave.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -31,7 +32,7 @@ public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? co
     {
         for (int i = 0; i < count; i++)
         {
-            int[] ports = TestSilo.FreePorts(2);
+            int[] ports = FreePorts.Next(2);
             _primary ??= new IPEndPoint(IPAddress.Loopback, ports[0]);
             var link = new LinkConditions();
             var options = new SiloOptions
@@ -149,6 +150,7 @@ public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? co
             builder.Logging.ClearProviders();
             if (Environment.GetEnvironmentVariable("CONCLAVE_TEST_LOG") is { } level)
                 builder.Logging.SetMinimumLevel(Enum.Parse<LogLevel>(level)).AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, $"HH:mm:ss.fff {options.SiloPort} "));
+            builder.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
             builder.AddConclaveSilo(options);
             IHost host = builder.Build();
             try

@@ -1,9 +1,8 @@
-using System.Net;
-using System.Net.Sockets;
 using Conclave.Engine;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 using Conclave.Silo;
+using Conclave.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -41,7 +40,7 @@ public sealed class TestSilo : IAsyncLifetime
         string config = Path.Combine(_root, "config.json"), model = Path.Combine(_root, "tiny-random");
         File.WriteAllText(config, ConfigJson);
         Synthesizer.Write(config, seed: 3, DType.BF16, model);
-        int[] ports = FreePorts(2);
+        int[] ports = FreePorts.Next(2);
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
         builder.AddConclaveSilo(new SiloOptions
@@ -68,22 +67,13 @@ public sealed class TestSilo : IAsyncLifetime
     /// <summary>Waits until nothing is left of any sequence.</summary>
     public async Task AssertIdleAsync()
     {
-        for (int i = 0; i < 3000; i++)
+        for (int i = 0; i < 12_000; i++)
         {
             if (Rank.Engine.Status is { Running: 0, Waiting: 0, PagesInUse: 0 } && Rank.SequenceCount == 0) return;
             await Task.Delay(10);
         }
 
         Assert.Fail($"{Rank.Engine.Status}, {Rank.SequenceCount} sequences open");
-    }
-
-    internal static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        foreach (TcpListener listener in listeners) listener.Start();
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        foreach (TcpListener listener in listeners) listener.Dispose();
-        return ports;
     }
 
     internal const string ConfigJson = """

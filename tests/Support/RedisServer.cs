@@ -5,7 +5,7 @@ using System.Net.Sockets;
 namespace Conclave.Tests.Support;
 
 /// <summary>
-/// A Redis server of a test's own, on a free port of the loopback address, that keeps nothing on disk. Link this file into a test project:
+/// A Redis server of a test's own, on a free port of the loopback address, that keeps nothing on disk. Link this file and <c>FreePorts.cs</c> into a test project:
 /// <c>&lt;Compile Include="../Support/RedisServer.cs" Link="RedisServer.cs" /&gt;</c>.
 /// </summary>
 public sealed class RedisServer : IAsyncDisposable
@@ -28,7 +28,7 @@ public sealed class RedisServer : IAsyncDisposable
     /// <exception cref="InvalidOperationException">There is no redis-server, or it does not start.</exception>
     public static async Task<RedisServer> StartAsync(string? password = null)
     {
-        var server = new RedisServer(FreePort(), password);
+        var server = new RedisServer(FreePorts.Next(), password);
         try
         {
             await server.RestartAsync();
@@ -90,13 +90,6 @@ public sealed class RedisServer : IAsyncDisposable
         }
         _process?.Dispose();
         _directory.Delete(recursive: true);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private async Task<bool> AnswersAsync()

@@ -19,7 +19,7 @@ internal sealed class ProbeHost : IAsyncDisposable
     {
         _app = app;
         Behavior = app.Services.GetRequiredService<ProbeBehavior>();
-        Http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()), Timeout = TimeSpan.FromSeconds(30) };
+        Http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()), Timeout = TimeSpan.FromMinutes(2) };
     }
 
     public ProbeBehavior Behavior { get; }

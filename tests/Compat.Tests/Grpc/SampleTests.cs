@@ -2,20 +2,21 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Conclave.Compat.Tests.Clients;
+using Conclave.Tests.Support;
 
 namespace Conclave.Compat.Tests.Grpc;
 
 /// <summary>The sample is compiled as it stands against the real packages too; its client comes from npm.</summary>
 public sealed class SampleTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     [Fact]
     public async Task The_sample_serves_a_client_that_we_did_not_write()
     {
         string source = Path.Combine(NodeClients.Root, "tests", "samples", "grpc");
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
-        int port = FreePort();
+        int port = FreePorts.Next();
         using Process sample = Process.Start(new ProcessStartInfo(
             "dotnet", [Path.Combine(source, "bin", configuration, "net10.0", "Conclave.GrpcSample.dll"), $"{port}"])
         { RedirectStandardOutput = true })!;
@@ -31,13 +32,6 @@ public sealed class SampleTests
         {
             sample.Kill();
         }
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private static async Task WaitUntilListeningAsync(int port)

@@ -132,7 +132,7 @@ public sealed class ClusterTests
         await Assert.ThrowsAsync<SiloUnavailableException>(() => fromClient);
         await Assert.ThrowsAsync<SiloUnavailableException>(() => fromSilo);
         Assert.Equal(cluster.Address(0), await there.Where());
-        string? reason = await ((FatalErrors)cluster.Silos[1].Services.GetRequiredService<IFatalErrorHandler>()).Reason.WaitAsync(TimeSpan.FromSeconds(10));
+        string? reason = await ((FatalErrors)cluster.Silos[1].Services.GetRequiredService<IFatalErrorHandler>()).Reason.WaitAsync(TimeSpan.FromMinutes(2));
         Assert.Contains($"{victim} was declared dead", reason, StringComparison.Ordinal);
         Assert.DoesNotContain(Journal.Of(there.GetPrimaryKeyString()), entry => entry.StartsWith("deactivate", StringComparison.Ordinal));
     }
@@ -147,11 +147,11 @@ public sealed class ClusterTests
         Assert.Single(updates.Current.Members);
         MembershipVersion before = updates.Current.Version;
         await cluster.AddSiloAsync();
-        do Assert.True(await updates.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(10)));
+        do Assert.True(await updates.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromMinutes(2)));
         while (updates.Current.Members.Values.Count(member => member.Status == SiloStatus.Active) < 2);
         Assert.True(updates.Current.Version > before);
         await cluster.Silos[1].StopAsync();
-        do Assert.True(await updates.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(10)));
+        do Assert.True(await updates.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromMinutes(2)));
         while (updates.Current.GetSiloStatus(cluster.Address(1)) != SiloStatus.Dead);
         await membership.Refresh();
     }

@@ -19,7 +19,7 @@ public sealed class DeathTests(ITestOutputHelper output)
         Task<int> slow = there.Slow(60000, CancellationToken.None).AsTask();
         await Task.Delay(200);
         victim.Signal("KILL");
-        await Assert.ThrowsAsync<SiloUnavailableException>(() => slow.WaitAsync(TimeSpan.FromSeconds(20)));
+        await Assert.ThrowsAsync<SiloUnavailableException>(() => slow.WaitAsync(TimeSpan.FromMinutes(2)));
         await AnswersElsewhereAsync(cluster, victim, there);
         await AllAnswerAsync(cluster);
     }
@@ -34,7 +34,7 @@ public sealed class DeathTests(ITestOutputHelper output)
         await Task.Delay(200);
         victim.Signal("STOP");
         await AnswersElsewhereAsync(cluster, victim, there);
-        await Assert.ThrowsAsync<SiloUnavailableException>(() => slow.WaitAsync(TimeSpan.FromSeconds(20)));
+        await Assert.ThrowsAsync<SiloUnavailableException>(() => slow.WaitAsync(TimeSpan.FromMinutes(2)));
         victim.Signal("CONT");
         Assert.NotEqual(0, await victim.ExitAsync());
         Assert.Contains("declared dead", victim.Log, StringComparison.Ordinal);
@@ -91,7 +91,7 @@ public sealed class DeathTests(ITestOutputHelper output)
         Task<SiloAddress> where = grain.Where();
         await Task.Delay(300);
         Assert.True(await cluster.Silos[0].KillAsync(cluster.Silos[1].Address));
-        Assert.Equal(cluster.Silos[0].Address, await where.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.Equal(cluster.Silos[0].Address, await where.WaitAsync(TimeSpan.FromMinutes(2)));
     }
 
     /// <summary>After the verdict a grain of the dead silo answers from another one, through whichever gateway is left.</summary>
@@ -105,9 +105,9 @@ public sealed class DeathTests(ITestOutputHelper output)
         {
             try
             {
-                where = await grain.Where().WaitAsync(TimeSpan.FromSeconds(20));
+                where = await grain.Where().WaitAsync(TimeSpan.FromMinutes(2));
             }
-            catch (SiloUnavailableException) when (Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(20))
+            catch (SiloUnavailableException) when (Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(1))
             {
                 // The client has not heard of the verdict yet.
                 await Task.Delay(5);
@@ -116,9 +116,9 @@ public sealed class DeathTests(ITestOutputHelper output)
         output.WriteLine($"verdict after {verdict.TotalMilliseconds:F0} ms, answer after {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms");
         Assert.NotEqual(victim.Address, where);
         // It takes some 30 ms, the first time some 100; far more on a machine that is busy with other things.
-        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(15), "The answer took too long.");
+        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(1), "The answer took too long.");
     }
 
     private static Task AllAnswerAsync(ProcessCluster cluster) =>
-        Task.WhenAll(Enumerable.Range(0, 60).Select(i => cluster.Grains.GetGrain<ISequenceGrain>($"after{i}@{i}").Append(new ImmutableTokens([i])))).WaitAsync(TimeSpan.FromSeconds(20));
+        Task.WhenAll(Enumerable.Range(0, 60).Select(i => cluster.Grains.GetGrain<ISequenceGrain>($"after{i}@{i}").Append(new ImmutableTokens([i])))).WaitAsync(TimeSpan.FromMinutes(2));
 }

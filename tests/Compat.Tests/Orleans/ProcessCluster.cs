@@ -17,7 +17,7 @@ internal sealed class ProcessCluster : IAsyncDisposable
 {
     private readonly string _id = Guid.NewGuid().ToString("N")[..8];
     private readonly List<SiloProcess> _silos = [];
-    private readonly int _primaryPort = Ports.Free();
+    private readonly int _primaryPort = FreePorts.Next();
     private readonly string[] _more;
     private ProcessClient? _client;
 

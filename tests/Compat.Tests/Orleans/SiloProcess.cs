@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using Conclave.Tests.Support;
 using Orleans.Runtime;
 
 namespace Conclave.Compat.Tests.Orleans;
@@ -8,7 +9,7 @@ namespace Conclave.Compat.Tests.Orleans;
 /// <summary>A silo of the sample's grains in a process of its own.</summary>
 internal sealed class SiloProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
 
     private readonly Process _process;
     private readonly StringBuilder _log = new();
@@ -57,8 +58,8 @@ internal sealed class SiloProcess : IAsyncDisposable
     /// <summary>Starts a silo without waiting for it.</summary>
     public static SiloProcess Launch(string[] cluster, int port = 0)
     {
-        if (port == 0) port = Ports.Free();
-        int gateway = Ports.Free();
+        if (port == 0) port = FreePorts.Next();
+        int gateway = FreePorts.Next();
         return new SiloProcess(["--port", Text(port), "--gateway", Text(gateway), .. cluster]) { Port = port, Gateway = gateway };
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using Conclave.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Orleans;
@@ -90,8 +91,8 @@ public sealed class StrangerTests
     [Fact]
     public async Task A_client_may_wait_for_the_first_silo()
     {
-        int port = Ports.Free();
-        int gateway = Ports.Free();
+        int port = FreePorts.Next();
+        int gateway = FreePorts.Next();
         int attempts = 0;
         var builder = Host.CreateApplicationBuilder();
         builder.UseOrleansClient(client =>
@@ -111,7 +112,7 @@ public sealed class StrangerTests
         silo.UseOrleans(builder => builder.UseLocalhostClustering(port, gateway));
         using IHost host = silo.Build();
         await host.StartAsync();
-        await starting.WaitAsync(TimeSpan.FromSeconds(20));
+        await starting.WaitAsync(TimeSpan.FromMinutes(2));
         await client.Services.GetRequiredService<IClusterClient>().GetGrain<IWorkGrain>("waited").Nothing();
         await client.StopAsync();
         await host.StopAsync();
@@ -155,7 +156,7 @@ public sealed class StrangerTests
         try
         {
             byte[] buffer = new byte[4096];
-            while (await client.GetStream().ReadAsync(buffer).AsTask().WaitAsync(TimeSpan.FromSeconds(20)) > 0) continue;
+            while (await client.GetStream().ReadAsync(buffer).AsTask().WaitAsync(TimeSpan.FromMinutes(2)) > 0) continue;
             return true;
         }
         catch (IOException)

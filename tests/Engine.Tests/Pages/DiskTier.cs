@@ -31,7 +31,7 @@ internal sealed class DiskTier : IDisposable
         KvFetch? fetch = null;
         while (memory.IsFetching(ref fetch, sequence.Tokens.ToArray(), sequence.Scope))
         {
-            Assert.True(_fetched.Wait(TimeSpan.FromSeconds(30)));
+            Assert.True(_fetched.Wait(TimeSpan.FromMinutes(2)));
             _fetched.Reset();
             memory.TakeFetched();
         }
@@ -58,10 +58,10 @@ internal sealed class DiskTier : IDisposable
         memory.Dispose();
     }
 
-    /// <summary>The status once <paramref name="holds"/>; fails after half a minute.</summary>
+    /// <summary>The status once <paramref name="holds"/>; fails after two minutes.</summary>
     public static KvDiskStatus StatusWhen(KvMemory memory, Func<KvDiskStatus, bool> holds)
     {
-        Assert.True(SpinWait.SpinUntil(() => holds(memory.DiskStatus!), TimeSpan.FromSeconds(30)), $"still {memory.DiskStatus}");
+        Assert.True(SpinWait.SpinUntil(() => holds(memory.DiskStatus!), TimeSpan.FromMinutes(2)), $"still {memory.DiskStatus}");
         return memory.DiskStatus!;
     }
 

@@ -8,6 +8,7 @@ using Conclave.Gateway.Tests.Support;
 using Conclave.Grains;
 using Conclave.Grains.Transport;
 using Conclave.Silo;
+using Conclave.Tests.Support;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -25,7 +26,7 @@ internal sealed class SiloCluster : IAsyncDisposable
     private readonly EngineOptions _engine;
     private readonly RankOptions _ranks;
     private readonly string _id = $"failover-{Guid.NewGuid():N}";
-    private readonly int[] _ports = TestServer.FreePorts(3);
+    private readonly int[] _ports = FreePorts.Next(3);
     private readonly List<Member> _members = [];
     private readonly List<Member> _dead = [];
     private WebApplication _gateway = null!;
@@ -74,7 +75,7 @@ internal sealed class SiloCluster : IAsyncDisposable
 
     public async Task<Member> AddAsync(SiloRoles roles)
     {
-        int[] ports = TestServer.FreePorts(2);
+        int[] ports = FreePorts.Next(2);
         bool isFirst = _members.Count == 0;
         var options = new SiloOptions
         {
@@ -97,6 +98,7 @@ internal sealed class SiloCluster : IAsyncDisposable
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().AddProvider(Log);
         builder.Services.AddSingleton(_ranks);
+        builder.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
         builder.AddConclaveSilo(options);
         IHost host = builder.Build();
         var member = new Member(host, options.Transport);

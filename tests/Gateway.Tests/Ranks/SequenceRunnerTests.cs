@@ -181,7 +181,7 @@ public sealed class SequenceRunnerTests
         FakeRank rank = cluster.Rank("a");
         await using IAsyncEnumerator<RunChunk> reader = cluster.Runner.Run(FakeCluster.Command(2000), default).GetAsyncEnumerator();
         Assert.True(await reader.MoveNextAsync());
-        for (int i = 0; i < 3000 && Volatile.Read(ref rank.Closed) == 0; i++) await Task.Delay(10);
+        for (int i = 0; i < 12_000 && Volatile.Read(ref rank.Closed) == 0; i++) await Task.Delay(10);
         Assert.Equal(1, Volatile.Read(ref rank.Closed));
     }
 
@@ -197,7 +197,7 @@ public sealed class SequenceRunnerTests
         };
         await foreach (RunChunk run in cluster.Runner.Run(FakeCluster.Command(), default))
             if (run.Tokens?.Position == 2) break;
-        for (int i = 0; i < 3000 && Volatile.Read(ref rank.Closed) == 0; i++) await Task.Delay(10);
+        for (int i = 0; i < 12_000 && Volatile.Read(ref rank.Closed) == 0; i++) await Task.Delay(10);
         Assert.Equal(1, Volatile.Read(ref rank.Closed));
         Assert.Single(rank.Commands);
     }
@@ -213,7 +213,7 @@ public sealed class SequenceRunnerTests
             return null;
         };
         Task first = cluster.RunAsync(FakeCluster.Command(), leave.Token);
-        for (int i = 0; i < 3000 && cluster.Rank("a").Commands.IsEmpty; i++) await Task.Delay(10);
+        for (int i = 0; i < 12_000 && cluster.Rank("a").Commands.IsEmpty; i++) await Task.Delay(10);
         Assert.Equal(OperatingError.Overloaded, (await Assert.ThrowsAsync<OperatingException>(() => cluster.RunAsync(FakeCluster.Command()))).Error);
         await leave.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);

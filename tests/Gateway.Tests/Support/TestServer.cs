@@ -1,11 +1,11 @@
 using System.Diagnostics;
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Conclave.Engine;
 using Conclave.Grains;
 using Conclave.Silo;
+using Conclave.Tests.Support;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -18,7 +18,7 @@ public sealed class TestServer : IAsyncDisposable
     /// <summary>Largest request, small so that tests of the limit are quick.</summary>
     public const int MaxRequestSizeBytes = 4 << 20;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly WebApplication _app;
     private readonly ErrorLog _log;
@@ -50,7 +50,7 @@ public sealed class TestServer : IAsyncDisposable
     /// <summary>Starts a server; it is ready when this returns.</summary>
     public static async Task<TestServer> StartAsync(string modelDirectory, EngineOptions engine, int keepAliveMs = 10_000)
     {
-        int[] ports = FreePorts(5);
+        int[] ports = FreePorts.Next(5);
         (string certificate, string key) = TestCertificate.Write();
         var silo = new SiloOptions
         {
@@ -138,14 +138,5 @@ public sealed class TestServer : IAsyncDisposable
         Client.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
-    }
-
-    internal static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        foreach (TcpListener listener in listeners) listener.Start();
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        foreach (TcpListener listener in listeners) listener.Dispose();
-        return ports;
     }
 }

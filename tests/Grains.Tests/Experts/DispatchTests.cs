@@ -100,13 +100,13 @@ public sealed class DispatchTests(ExpertModel model) : IClassFixture<ExpertModel
         cluster.Dispatch.Missing += what => missing.TrySetResult(what);
         cluster.Silos[1].Transport.Dispose();
         Task<int[]> run = Task.Factory.StartNew(cluster.Run, TaskCreationOptions.LongRunning);
-        ExpertsMissing first = await missing.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        ExpertsMissing first = await missing.Task.WaitAsync(TimeSpan.FromMinutes(2));
         Assert.Equal(1, first.MapVersion);
         Assert.All(first.Experts, expert => Assert.Equal(1, expert % 2));
         Assert.False(run.IsCompleted);
         ClusterView view = cluster.Load((_, expert) => [expert % 2 == 1 ? 2 : 0]);
         cluster.Dispatch.Use(view);
-        Assert.Equal(expected, await run.WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(expected, await run.WaitAsync(TimeSpan.FromMinutes(2)));
         Assert.Equal(view.Map.Version, cluster.Dispatch.MapVersion);
     }
 
@@ -132,9 +132,9 @@ public sealed class DispatchTests(ExpertModel model) : IClassFixture<ExpertModel
         var missing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         cluster.Dispatch.Missing += _ => missing.TrySetResult();
         Task run = Task.Factory.StartNew(cluster.Run, TaskCreationOptions.LongRunning);
-        await missing.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await missing.Task.WaitAsync(TimeSpan.FromMinutes(2));
         cluster.Dispatch.Close();
-        Assert.Equal(OperatingError.Unavailable, (await Assert.ThrowsAsync<OperatingException>(() => run.WaitAsync(TimeSpan.FromSeconds(30)))).Error);
+        Assert.Equal(OperatingError.Unavailable, (await Assert.ThrowsAsync<OperatingException>(() => run.WaitAsync(TimeSpan.FromMinutes(2)))).Error);
     }
 
     [Theory]

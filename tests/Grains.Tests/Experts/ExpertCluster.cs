@@ -103,7 +103,7 @@ internal sealed unsafe class ExpertCluster : IDisposable
         _transformer = new Transformer(model.Checkpoint, Dispatch, _workers, 128);
         _batch = new StepBatch(_config, 128, 128);
         Dispatch.Use(Load(holders));
-        foreach (TransportPeer peer in Silos[0].Transport.Peers) Assert.True(peer.WaitAlive(TimeSpan.FromSeconds(30)));
+        foreach (TransportPeer peer in Silos[0].Transport.Peers) Assert.True(peer.WaitAlive(TimeSpan.FromMinutes(2)));
     }
 
     public ExpertSilo[] Silos { get; }
@@ -126,7 +126,7 @@ internal sealed unsafe class ExpertCluster : IDisposable
             int[] pairs = [.. Enumerable.Range(0, replicas.Length).Where(pair => replicas[pair].Contains(silo))];
             ExpertSilo holder = Silos[silo];
             holder.Experts.Hold(holder.SlotKey, new ShardLoad { MapVersion = version, Layers = [.. pairs.Select(p => p / experts)], Experts = [.. pairs.Select(p => p % experts)] });
-            Assert.True(SpinWait.SpinUntil(() => holder.Experts.Status(holder.SlotKey).MapVersion == version, TimeSpan.FromSeconds(30)));
+            Assert.True(SpinWait.SpinUntil(() => holder.Experts.Status(holder.SlotKey).MapVersion == version, TimeSpan.FromMinutes(2)));
         }
 
         return new ClusterView

@@ -6,7 +6,7 @@ namespace Conclave.Grains.Tests.Migration;
 /// <summary>Ranks hand sequences over with their pages.</summary>
 public sealed class DrainTests(ExpertModel model) : IClassFixture<ExpertModel>
 {
-    private static readonly TimeSpan Long = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(5);
 
     [Fact]
     public async Task Running_sequences_go_on_elsewhere_without_being_computed_again()
@@ -133,7 +133,7 @@ public sealed class DrainTests(ExpertModel model) : IClassFixture<ExpertModel>
 
     private static async Task WaitAsync(Func<bool> holds)
     {
-        for (int i = 0; i < 6000 && !holds(); i++) await Task.Delay(5);
+        for (int i = 0; i < 24_000 && !holds(); i++) await Task.Delay(5);
         Assert.True(holds());
     }
 }

@@ -9,18 +9,22 @@ namespace Conclave.Grains.Tests.Migration;
 /// <summary>Two ranks of this process that hold every expert themselves and know each other, without grains.</summary>
 internal sealed class RankPair : IDisposable
 {
+    /// <summary>Times that a machine under any load keeps: who is only slow is not given up.</summary>
+    private static readonly RankOptions Patient = new() { LeaseMs = 300_000, StallMs = 300_000, StepDeadlineMs = 300_000, ParkMs = 300_000 };
+
     private readonly List<IDisposable> _parts = [];
     private readonly List<ExpertSilo> _silos;
 
     public RankPair(ExpertModel model, RankOptions? options = null, int targetPages = 60, Action<TransportOptions>? change = null)
     {
+        if (options is null) change ??= transport => transport.SuspectMs = 150_000;
         _silos = [new ExpertSilo(model, change), new ExpertSilo(model, change)];
         int experts = model.Checkpoint.Config.RoutedExpertCount, layers = model.Checkpoint.Config.LayerCount;
         foreach (ExpertSilo silo in _silos)
         {
             int[] pairs = [.. Enumerable.Range(0, layers * experts).Where(pair => model.Checkpoint.Config.IsMoeLayer(pair / experts))];
             silo.Experts.Hold(silo.SlotKey, new ShardLoad { MapVersion = 1, Layers = [.. pairs.Select(p => p / experts)], Experts = [.. pairs.Select(p => p % experts)] });
-            Assert.True(SpinWait.SpinUntil(() => silo.Experts.Status(silo.SlotKey).MapVersion == 1, TimeSpan.FromSeconds(30)));
+            Assert.True(SpinWait.SpinUntil(() => silo.Experts.Status(silo.SlotKey).MapVersion == 1, TimeSpan.FromMinutes(2)));
         }
 
         var view = new ClusterView
@@ -36,8 +40,8 @@ internal sealed class RankPair : IDisposable
             Silos = [.. _silos.Select(silo => silo.Offer)],
             Epoch = 1,
         };
-        Source = Start(model, _silos[0], view, options ?? new RankOptions(), pages: 60);
-        Target = Start(model, _silos[1], view, options ?? new RankOptions(), targetPages);
+        Source = Start(model, _silos[0], view, options ?? Patient, pages: 60);
+        Target = Start(model, _silos[1], view, options ?? Patient, targetPages);
     }
 
     public Rank Source { get; }

@@ -33,14 +33,14 @@ internal sealed class ClusteringOptions
 }
 
 /// <summary>Starts and stops the silo with its host.</summary>
-internal sealed class SiloHostedService(SiloRuntime silo, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, ILogger<RedisMembershipTable> logger) : IHostedService
+internal sealed class SiloHostedService(SiloRuntime silo, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, TimeProvider clock, ILogger<RedisMembershipTable> logger) : IHostedService
 {
     public Task StartAsync(CancellationToken cancellationToken)
     {
         ClusteringOptions options = clustering.Value;
         options.Check(cluster.Value);
         MembershipTable table = options.Redis is { } redis
-            ? new RedisMembershipTable(redis, cluster.Value.ServiceId, cluster.Value.ClusterId, logger)
+            ? new RedisMembershipTable(redis, cluster.Value.ServiceId, cluster.Value.ClusterId, clock, logger)
             : new LocalhostMembershipTable(silo, options.Primary ?? silo.Address.Endpoint);
         return silo.JoinAsync(table, cancellationToken);
     }
@@ -50,14 +50,14 @@ internal sealed class SiloHostedService(SiloRuntime silo, IOptions<ClusteringOpt
 
 /// <summary>Starts and stops the client with its host.</summary>
 internal sealed class ClientHostedService(
-    ClientRuntime client, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, IServiceProvider services, ILogger<RedisMembershipTable> logger) : IHostedService
+    ClientRuntime client, IOptions<ClusteringOptions> clustering, IOptions<ClusterOptions> cluster, IServiceProvider services, TimeProvider clock, ILogger<RedisMembershipTable> logger) : IHostedService
 {
     public Task StartAsync(CancellationToken cancellationToken)
     {
         ClusteringOptions options = clustering.Value;
         options.Check(cluster.Value);
         IGatewayList gateways = options.Redis is { } redis
-            ? new TableGatewayList(new RedisMembershipTable(redis, cluster.Value.ServiceId, cluster.Value.ClusterId, logger))
+            ? new TableGatewayList(new RedisMembershipTable(redis, cluster.Value.ServiceId, cluster.Value.ClusterId, clock, logger))
             : new StaticGatewayList(options.GatewayPorts);
         return client.ConnectAsync(gateways, services.GetService<IClientConnectionRetryFilter>(), cancellationToken);
     }

@@ -36,7 +36,7 @@ internal sealed partial class FailureDetector(SiloRuntime silo, ClusterMembershi
                 SiloAddress[] watched = Watched();
                 foreach (SiloAddress gone in _missed.Keys.Except(watched)) _missed.TryRemove(gone, out _);
                 await Task.WhenAll(watched.Select(ProbeAsync));
-                if (watched.Length > 0 && watched.All(other => _missed.GetValueOrDefault(other) >= options.NumMissedProbesLimit)) silo.Membership.OnNobodyAnswers();
+                if (watched.Length > 0 && watched.All(other => _missed.GetValueOrDefault(other) >= options.NumMissedProbesLimit)) await silo.Membership.OnNobodyAnswersAsync();
             }
         }
         catch (OperationCanceledException) when (token.IsCancellationRequested)

@@ -76,14 +76,17 @@ internal sealed partial class MembershipAgent
     }
 
     /// <summary>
-    /// No other silo answers. If the table has not been reached for so long either that the others no longer count this silo, its lease has run
-    /// out: it is the one that is cut off, and others may have its grains. As long as others answer, a lost table is no reason to stop.
+    /// No other silo answers. If the table has not been reached for so long either that the others no longer count this silo, and cannot be reached now, its lease has
+    /// run out: it is the one that is cut off, and others may have its grains. As long as others answer, a lost table is no reason to stop.
     /// </summary>
-    public void OnNobodyAnswers()
+    public async Task OnNobodyAnswersAsync()
     {
         TimeSpan lease = _options.IAmAliveTablePublishTimeout * _options.NumMissedTableIAmAliveLimit;
-        TimeSpan age = _clock.GetElapsedTime(Volatile.Read(ref _lastReached));
-        if (Table.IsLease && age >= lease) OnDeclaredDead($"Silo {_self} could not renew its lease for {age.TotalSeconds:F0} s: it reaches neither the membership table nor any other silo.");
+        if (!Table.IsLease || LeaseAge < lease) return;
+        // The notes of life are far between: the table may be back since the last one.
+        await TryAsync(() => ReadAsync(_stop.Token));
+        if (LeaseAge is var age && age >= lease && !_stop.IsCancellationRequested)
+            OnDeclaredDead($"Silo {_self} could not renew its lease for {age.TotalSeconds:F0} s: it reaches neither the membership table nor any other silo.");
     }
 
     /// <summary>The row with this silo's vote; null if that one stands there already and still counts.</summary>

@@ -46,6 +46,8 @@ internal sealed partial class MembershipAgent : IAsyncDisposable
 
     public MembershipData Data => Volatile.Read(ref _data);
 
+    private TimeSpan LeaseAge => _clock.GetElapsedTime(Volatile.Read(ref _lastReached));
+
     private MembershipTable Table => _table ?? throw new InvalidOperationException("The silo has not been started; membership works once the host runs.");
 
     public async IAsyncEnumerable<ClusterMembershipSnapshot> Updates([EnumeratorCancellation] CancellationToken token = default)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Conclave.Silo;
 using Microsoft.Extensions.Logging;
 using StackExchange.Redis;
 
@@ -20,18 +21,20 @@ internal sealed partial class RedisMembershipTable : MembershipTable
         return 1
         """;
 
-    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
-
-    private readonly string _connectionString;
+    private readonly RedisLink _redis;
     private readonly ILogger _logger;
     private readonly RedisKey _members;
     private readonly RedisKey _alive;
-    private readonly SemaphoreSlim _connecting = new(1);
-    private ConnectionMultiplexer? _connection;
 
-    public RedisMembershipTable(string connectionString, string serviceId, string clusterId, ILogger logger)
+    public RedisMembershipTable(string connectionString, string serviceId, string clusterId, TimeProvider clock, ILogger logger)
     {
-        (_connectionString, _logger) = (connectionString, logger);
+        (_redis, _logger) = (new RedisLink(connectionString, "conclave-members", clock), logger);
+        _redis.Lost += LogLost;
+        _redis.Restored += endpoint =>
+        {
+            LogRestored(endpoint);
+            RaiseRestored();
+        };
         _members = $"{serviceId}/members/{clusterId}";
         _alive = $"{serviceId}/members/{clusterId}/alive";
     }
@@ -40,10 +43,14 @@ internal sealed partial class RedisMembershipTable : MembershipTable
 
     public override async Task<MembershipData> ReadAsync(CancellationToken token)
     {
-        IDatabase database = await ConnectAsync(token);
-        Task<HashEntry[]> reading = database.HashGetAllAsync(_members);
-        HashEntry[] alive = await database.HashGetAllAsync(_alive).WaitAsync(AnswerLimit, token);
-        HashEntry[] members = await reading.WaitAsync(AnswerLimit, token);
+        (HashEntry[] members, HashEntry[] alive) = await _redis.AskAsync(
+            async redis =>
+            {
+                Task<HashEntry[]> reading = redis.HashGetAllAsync(_members);
+                HashEntry[] times = await redis.HashGetAllAsync(_alive);
+                return (await reading, times);
+            },
+            token);
         Dictionary<string, DateTimeOffset> times = alive.ToDictionary(entry => (string)entry.Name!, entry => DateTimeOffset.FromUnixTimeMilliseconds((long)entry.Value));
         long version = 0;
         var rows = new List<MembershipRow>();
@@ -58,66 +65,26 @@ internal sealed partial class RedisMembershipTable : MembershipTable
 
     public override async Task<bool> TryWriteAsync(long expectedVersion, long nextVersion, MembershipRow row, CancellationToken token)
     {
-        IDatabase database = await ConnectAsync(token);
-        RedisResult written = await database.ScriptEvaluateAsync(
-            WriteScript, [_members, _alive],
-            [Text(expectedVersion), Text(nextVersion), row.Silo.ToParsableString(), StoredRow.Format(row), Text(row.AliveAt.ToUnixTimeMilliseconds())]).WaitAsync(AnswerLimit, token);
+        RedisValue[] arguments = [Text(expectedVersion), Text(nextVersion), row.Silo.ToParsableString(), StoredRow.Format(row), Text(row.AliveAt.ToUnixTimeMilliseconds())];
+        RedisResult written = await _redis.AskAsync(redis => redis.ScriptEvaluateAsync(WriteScript, [_members, _alive], arguments), token);
         return (int)written == 1;
     }
 
-    public override async Task NoteAliveAsync(SiloAddress silo, DateTimeOffset at, CancellationToken token)
-    {
-        IDatabase database = await ConnectAsync(token);
-        await database.HashSetAsync(_alive, silo.ToParsableString(), Text(at.ToUnixTimeMilliseconds())).WaitAsync(AnswerLimit, token);
-    }
+    public override Task NoteAliveAsync(SiloAddress silo, DateTimeOffset at, CancellationToken token) =>
+        _redis.AskAsync(redis => redis.HashSetAsync(_alive, silo.ToParsableString(), Text(at.ToUnixTimeMilliseconds())), token);
 
     public override async Task PruneAsync(DateTimeOffset before, CancellationToken token)
     {
         MembershipData data = await ReadAsync(token);
         RedisValue[] gone = [.. data.Rows.Where(row => row.Status == SiloStatus.Dead && row.Since < before).Select(row => (RedisValue)row.Silo.ToParsableString())];
         if (gone.Length == 0) return;
-        IDatabase database = await ConnectAsync(token);
-        await database.HashDeleteAsync(_members, gone).WaitAsync(AnswerLimit, token);
-        await database.HashDeleteAsync(_alive, gone).WaitAsync(AnswerLimit, token);
+        await _redis.AskAsync(redis => redis.HashDeleteAsync(_members, gone), token);
+        await _redis.AskAsync(redis => redis.HashDeleteAsync(_alive, gone), token);
     }
 
-    public override async ValueTask DisposeAsync()
-    {
-        if (_connection is not null) await _connection.CloseAsync(allowCommandsToComplete: false);
-        _connection?.Dispose();
-        _connecting.Dispose();
-    }
+    public override ValueTask DisposeAsync() => _redis.DisposeAsync();
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
-
-    private async Task<IDatabase> ConnectAsync(CancellationToken token)
-    {
-        if (_connection is { } open) return open.GetDatabase();
-        await _connecting.WaitAsync(token);
-        try
-        {
-            if (_connection is null)
-            {
-                ConfigurationOptions options = ConfigurationOptions.Parse(_connectionString);
-                // From here on the connection heals by itself; only the first attempt may fail.
-                options.AbortOnConnectFail = true;
-                ConnectionMultiplexer connection = await ConnectionMultiplexer.ConnectAsync(options).WaitAsync(AnswerLimit, token);
-                connection.ConnectionFailed += (_, failure) => LogLost(failure.EndPoint, failure.Exception?.Message ?? failure.FailureType.ToString());
-                connection.ConnectionRestored += (_, restored) =>
-                {
-                    if (restored.ConnectionType != ConnectionType.Interactive) return;
-                    LogRestored(restored.EndPoint);
-                    RaiseRestored();
-                };
-                _connection = connection;
-            }
-            return _connection.GetDatabase();
-        }
-        finally
-        {
-            _connecting.Release();
-        }
-    }
 
     [LoggerMessage(LogLevel.Warning, "The connection to Redis at {Endpoint} is lost: {Reason}. Serving goes on; silos that join or leave wait for it")]
     private partial void LogLost(System.Net.EndPoint? endpoint, string reason);
