@@ -20,9 +20,9 @@ internal sealed class Automaton
     /// <summary>Prunes and indexes what <see cref="AutomatonBuilder"/> made.</summary>
     /// <exception cref="OperatingException">Left-recursive, or without any text.</exception>
     public Automaton(
-        int stateCount, List<ByteEdge> byteEdges, List<EmptyEdge> emptyEdges, List<CallEdge> callEdges, List<RuleStates> rules, int maxDepth, TokenVocabulary vocabulary)
+        int stateCount, List<ByteEdge> byteEdges, List<EmptyEdge> emptyEdges, List<CallEdge> callEdges, List<RuleStates> rules, GrammarTree tree, TokenVocabulary vocabulary)
     {
-        MaxDepth = maxDepth;
+        MaxDepth = tree.MaxDepth;
         (Classes, ClassCount) = ByteClasses.Cut(byteEdges, vocabulary);
         (_stepStarts, _steps) = Index(stateCount, Steps(byteEdges, vocabulary));
         (_emptyStarts, _emptyTargets) = Index(stateCount, emptyEdges.Select(edge => (edge.From, edge.To)));
@@ -33,11 +33,10 @@ internal sealed class Automaton
         Start = rules[0].Start;
         LeftRecursion.Check(this, rules);
         _depths = AutomatonDepths.Compute(this);
-        if (_depths[Start] > maxDepth)
+        if (_depths[Start] > MaxDepth)
         {
-            throw new OperatingException(
-                OperatingError.InvalidRequest,
-                _depths[Start] == AutomatonDepths.Never ? "No text fits the grammar: what it demands contradicts itself." : $"Every text of the grammar is nested deeper than {maxDepth} levels.");
+            throw GrammarError.At(
+                tree.Place, _depths[Start] == AutomatonDepths.Never ? "No text fits the grammar: what it demands contradicts itself." : $"Every text of the grammar is nested deeper than {MaxDepth} levels.");
         }
     }
 

@@ -15,14 +15,17 @@ internal sealed class AutomatonBuilder
     private readonly Dictionary<Rule, int> _rules = [];
     private readonly Queue<Rule> _unbuilt = new();
     private readonly List<RuleStates> _ruleStates = [];
+    private readonly string _place;
     private int _stateCount;
     private int _depth;
+
+    private AutomatonBuilder(string place) => _place = place;
 
     /// <summary>Builds the automaton of <paramref name="tree"/>.</summary>
     /// <exception cref="OperatingException">Too large, left-recursive, or without any text.</exception>
     public static Automaton Build(GrammarTree tree, TokenVocabulary vocabulary)
     {
-        var builder = new AutomatonBuilder();
+        var builder = new AutomatonBuilder(tree.Place);
         builder.RuleIndex(new Rule("the grammar") { Body = tree.Root });
         while (builder._unbuilt.TryDequeue(out Rule? rule))
         {
@@ -31,15 +34,14 @@ internal sealed class AutomatonBuilder
             builder.Emit(rule.Body, states.Start, states.End);
         }
 
-        return new Automaton(builder._stateCount, builder._byteEdges, builder._emptyEdges, builder._callEdges, builder._ruleStates, tree.MaxDepth, vocabulary);
+        return new Automaton(builder._stateCount, builder._byteEdges, builder._emptyEdges, builder._callEdges, builder._ruleStates, tree, vocabulary);
     }
 
-    private int NewState() => _stateCount < MaxStates ? _stateCount++ : TooLarge();
-
-    private static int TooLarge()
+    private int NewState()
     {
-        GrammarError.ThrowTooLarge(MaxStates);
-        return 0;
+        if (_stateCount >= MaxStates)
+            GrammarError.ThrowTooLarge(_place);
+        return _stateCount++;
     }
 
     private int RuleIndex(Rule rule)
@@ -57,7 +59,7 @@ internal sealed class AutomatonBuilder
     private void Emit(Node node, int from, int to)
     {
         if (_byteEdges.Count + _emptyEdges.Count + _callEdges.Count > MaxEdges)
-            TooLarge();
+            GrammarError.ThrowTooLarge(_place);
         switch (node)
         {
             case Node.Literal literal:
@@ -70,8 +72,9 @@ internal sealed class AutomatonBuilder
                 EmitSequence(sequence.Parts, from, to);
                 break;
             case Node.Choice choice:
-                foreach (Node alternative in choice.Alternatives)
+                foreach (Node alternative in choice.Alternatives.Where(alternative => alternative is not Node.Literal))
                     Emit(alternative, from, to);
+                EmitLiterals(choice.Alternatives.OfType<Node.Literal>(), from, to);
                 break;
             case Node.Repeat repeat:
                 EmitRepeat(repeat, from, to);
@@ -122,6 +125,29 @@ internal sealed class AutomatonBuilder
             }
 
             _byteEdges.Add(new ByteEdge(from, bytes[0].First, bytes[0].Last, next));
+        }
+    }
+
+    /// <summary>Texts that begin alike share their beginnings: a long enumeration is one tree.</summary>
+    private void EmitLiterals(IEnumerable<Node.Literal> literals, int from, int to)
+    {
+        var nexts = new Dictionary<(int State, byte Value), int>();
+        foreach (Node.Literal literal in literals)
+        {
+            int at = from;
+            for (int i = 0; i < literal.Bytes.Length - 1; i++)
+            {
+                byte value = literal.Bytes[i];
+                if (!nexts.TryGetValue((at, value), out int next))
+                {
+                    nexts.Add((at, value), next = NewState());
+                    _byteEdges.Add(new ByteEdge(at, value, value, next));
+                }
+
+                at = next;
+            }
+
+            EmitBytes(literal.Bytes[Math.Max(0, literal.Bytes.Length - 1)..], at, to);
         }
     }
 

@@ -14,8 +14,37 @@ internal static class CharacterClasses
     private static readonly Lazy<CodePoints> UnicodeWords = new(() => Where(rune => IsWord(rune)));
     private static readonly Lazy<CodePoints> UnicodeSpaces = new(() => Where(Rune.IsWhiteSpace).Union(CodePoints.Single(0xFEFF)));
 
-    /// <summary>Any character but line ends: what <c>.</c> stands for.</summary>
-    public static CodePoints NoLineEnd { get; } = CodePoints.Of(('\n', '\n'), ('\r', '\r'), (0x2028, 0x2029)).Complement().Intersect(CodePoints.Basic);
+    private static readonly CodePoints NoLineEnd = CodePoints.Of(('\n', '\n'), ('\r', '\r'), (0x2028, 0x2029)).Complement();
+    private static readonly CodePoints NoLineFeed = CodePoints.Single('\n').Complement();
+
+    /// <summary>What <c>.</c> stands for: any character but line ends.</summary>
+    public static CodePoints Dot(bool isWide) => isWide ? NoLineFeed : NoLineEnd;
+
+    /// <summary><paramref name="set"/> and whatever has a member of it in another case: the Kelvin sign for k.</summary>
+    public static CodePoints WithAnyCase(CodePoints set) => set.Union(Where(rune => set.Contains(Rune.ToUpperInvariant(rune).Value) || set.Contains(Rune.ToLowerInvariant(rune).Value)));
+
+    /// <summary><paramref name="set"/> and what its letters are in the other case.</summary>
+    public static CodePoints WithBothCases(CodePoints set)
+    {
+        // No plane beyond the second has cases.
+        var both = new List<(int, int)>();
+        foreach ((int first, int last) in set.Ranges)
+        {
+            for (int value = first; value <= Math.Min(last, 0x1FFFF); value++)
+            {
+                if (!Rune.IsValid(value))
+                    continue;
+                int upper = Rune.ToUpperInvariant(new Rune(value)).Value;
+                int lower = Rune.ToLowerInvariant(new Rune(value)).Value;
+                if (upper != value)
+                    both.Add((upper, upper));
+                if (lower != value)
+                    both.Add((lower, lower));
+            }
+        }
+
+        return set.Union(CodePoints.Of(CollectionsMarshal.AsSpan(both)));
+    }
 
     /// <summary>The class of <c>\d</c>, <c>\w</c> or <c>\s</c> as it allows (<paramref name="isWide"/> false) or as it excludes.</summary>
     public static CodePoints? Named(char letter, bool isWide) => letter switch

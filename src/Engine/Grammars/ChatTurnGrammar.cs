@@ -115,6 +115,6 @@ public sealed record ChatTurnGrammar
 
         if (turn.GetProperty("reasoning").GetBoolean())
             body = Node.Of(TextUntil.Through(CallNotation.ReasoningEnd), body);
-        return new GrammarTree(body, content?.MaxDepth ?? GrammarReader.MaxJsonDepth);
+        return new GrammarTree(body, content?.MaxDepth ?? GrammarReader.MaxJsonDepth, use == ToolUse.None ? content?.Place ?? "grammar" : content is null ? "tools" : $"tools with {content.Place}");
     }
 }

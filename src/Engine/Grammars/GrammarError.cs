@@ -10,8 +10,9 @@ internal static class GrammarError
     /// <param name="problem">What is wrong there and what to do about it.</param>
     public static OperatingException At(string place, string problem) => new(OperatingError.InvalidRequest, $"{place}: {problem}");
 
+    /// <summary>The error of a grammar whose automaton would be too large.</summary>
+    /// <param name="place">What is too large.</param>
     [DoesNotReturn]
-    public static void ThrowTooLarge(int limit) => throw new OperatingException(
-        OperatingError.InvalidRequest,
-        $"The grammar is too large: it needs more than {limit} states. Use smaller repetition counts, lengths and character classes, or fewer alternatives.");
+    public static void ThrowTooLarge(string place) =>
+        throw At(place, $"is too large: it needs more than {AutomatonBuilder.MaxStates} states; use smaller repetition counts, lengths and character classes, or fewer alternatives");
 }

@@ -12,10 +12,10 @@ internal static class GrammarReader
     /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the place.</exception>
     public static GrammarTree Read(GrammarSpec spec) => spec.Kind switch
     {
-        GrammarKind.JsonObject => new GrammarTree(new JsonNodes().AnyObject, MaxJsonDepth),
-        GrammarKind.JsonSchema => new GrammarTree(SchemaReader.Read(spec.Text), MaxJsonDepth),
-        GrammarKind.Regex => new GrammarTree(RegexReader.Read(spec.Text), MaxRuleDepth),
-        GrammarKind.Ebnf => new GrammarTree(EbnfReader.Read(spec.Text), MaxRuleDepth),
+        GrammarKind.JsonObject => new GrammarTree(new JsonNodes().AnyObject, MaxJsonDepth, "json_object"),
+        GrammarKind.JsonSchema => new GrammarTree(SchemaReader.Read(spec.Text), MaxJsonDepth, "schema #"),
+        GrammarKind.Regex => new GrammarTree(RegexReader.Read(spec.Text), MaxRuleDepth, "regex"),
+        GrammarKind.Ebnf => new GrammarTree(EbnfReader.Read(spec.Text), MaxRuleDepth, "grammar"),
         GrammarKind.ChatTurn => ChatTurnGrammar.Read(spec.Text),
         _ => throw new OperatingException(OperatingError.InvalidRequest, $"grammar: kind {(int)spec.Kind} is unknown to this server"),
     };

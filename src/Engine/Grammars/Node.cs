@@ -63,4 +63,5 @@ internal sealed class Rule(string name)
 /// <summary>A grammar ready to be built.</summary>
 /// <param name="Root">The whole output.</param>
 /// <param name="MaxDepth">Most levels of <see cref="Node.Nested"/> around calls at any time.</param>
-internal sealed record GrammarTree(Node Root, int MaxDepth);
+/// <param name="Place">What errors call the whole.</param>
+internal sealed record GrammarTree(Node Root, int MaxDepth, string Place);

@@ -17,14 +17,20 @@ internal sealed record NumberLimits
     /// <summary>The upper bound itself is no value.</summary>
     public bool IsHighExclusive { get; init; }
 
-    /// <summary>Above 0; null: none.</summary>
-    public decimal? MultipleOf { get; init; }
+    /// <summary>Each above 0: it is a multiple of all.</summary>
+    public IReadOnlyList<decimal> Multiples { get; init; } = [];
+
+    /// <summary>Each above 0: it is a multiple of none.</summary>
+    public IReadOnlyList<decimal> NoMultiples { get; init; } = [];
 
     /// <summary>Only whole numbers.</summary>
     public bool IsInteger { get; init; }
 
     /// <summary>Nothing but, possibly, whole.</summary>
-    public bool IsFree => Low is null && High is null && MultipleOf is null;
+    public bool IsFree => Low is null && High is null && Multiples.Count == 0 && NoMultiples.Count == 0;
+
+    /// <summary>The bounds contradict each other.</summary>
+    public bool IsEmpty => Low > High || (Low == High && Low is not null && (IsLowExclusive || IsHighExclusive));
 }
 
 /// <summary>Decimal numbers within limits, as a graph over digits. Numbers with limits are written without exponent.</summary>
@@ -33,11 +39,14 @@ internal sealed class NumberRange
     private static readonly Node Digit = new Node.Character(CodePoints.Of(('0', '9')));
     private static readonly Node Leading = new Node.Character(CodePoints.Of(('1', '9')));
 
+    private const int MaxModulus = 10_000;
+
     private readonly Bound? _low;
     private readonly Bound? _high;
     private readonly int _wholeDigits;
-    private readonly int _fractionDigits;
-    private readonly int _step;
+    private readonly int? _fractionDigits;
+    private readonly (int Step, bool IsMultiple)[] _steps;
+    private readonly int _modulus;
     private readonly int _stepScale;
     private readonly Dictionary<At, int> _states = [];
     private readonly Queue<At> _open = new();
@@ -48,11 +57,9 @@ internal sealed class NumberRange
     private NumberRange(Bound? low, Bound? high, NumberLimits limits)
     {
         (_low, _high) = (low, high);
-        (_step, _stepScale) = limits.MultipleOf is { } multiple ? Split(multiple) : (1, 0);
+        (_steps, _modulus, _stepScale) = Steps(limits);
         _wholeDigits = Math.Max(JsonNodes.MaxDigits, Math.Max(low?.Whole.Length ?? 0, high?.Whole.Length ?? 0));
-        _fractionDigits = limits.IsInteger ? 0
-            : limits.MultipleOf is not null ? _stepScale
-            : Math.Max(JsonNodes.MaxDigits, Math.Max(low?.Fraction.Length ?? 0, high?.Fraction.Length ?? 0));
+        _fractionDigits = limits.IsInteger ? 0 : limits.Multiples.Count > 0 ? limits.Multiples.Min(multiple => Split(multiple).Scale) : null;
     }
 
     /// <summary>Any number of <see cref="JsonNodes.MaxDigits"/> digits; unless <paramref name="isInteger"/> with fraction and exponent.</summary>
@@ -86,6 +93,9 @@ internal sealed class NumberRange
     /// <summary>Whether <see cref="Of"/> can tell multiples of this: at most 1000 steps over a power of ten.</summary>
     public static bool CanStep(decimal multiple) => multiple > 0 && Split(multiple) is { Step: <= 1000, Scale: <= JsonNodes.MaxDigits };
 
+    /// <summary>Whether <see cref="Of"/> can tell all multiples at once.</summary>
+    public static bool CanStep(NumberLimits limits) => Steps(limits).Modulus <= MaxModulus;
+
     private static (int Step, int Scale) Split(decimal multiple)
     {
         int scale = 0;
@@ -98,6 +108,25 @@ internal sealed class NumberRange
         return ((int)Math.Min(multiple, 1_000_000), scale);
     }
 
+    /// <summary>All steps as whole numbers of the finest scale, and what remainders are taken of to know those of each step; above <see cref="MaxModulus"/> if that is too much.</summary>
+    private static ((int Step, bool IsMultiple)[] Steps, int Modulus, int Scale) Steps(NumberLimits limits)
+    {
+        (decimal Multiple, bool IsMultiple)[] all = [.. limits.Multiples.Select(multiple => (multiple, true)), .. limits.NoMultiples.Select(multiple => (multiple, false))];
+        int scale = all.Select(step => Split(step.Multiple).Scale).DefaultIfEmpty(0).Max();
+        long modulus = 1;
+        var steps = new List<(int, bool)>();
+        foreach ((decimal multiple, bool isMultiple) in all)
+        {
+            (long step, int own) = Split(multiple);
+            for (; own < scale && step <= MaxModulus; own++)
+                step *= 10;
+            modulus = Math.Min(modulus / (long)System.Numerics.BigInteger.GreatestCommonDivisor(modulus, step) * step, MaxModulus + 1);
+            steps.Add(((int)Math.Min(step, MaxModulus + 1), isMultiple));
+        }
+
+        return ([.. steps], (int)modulus, scale);
+    }
+
     private Node Build()
     {
         // State 0 chooses how many digits stand before the point.
@@ -105,7 +134,10 @@ internal sealed class NumberRange
         {
             if (_low?.Whole.Length > count || _high?.Whole.Length < count)
                 continue;
-            AddDigits(0, new At(count, 0, _low?.Whole.Length == count, _high?.Whole.Length == count, 0), first: count > 1 ? 1 : 0);
+
+            // What reads numbers as floating-point ones tells those of so many digits apart: which side of a bound they are on, and whether they are whole.
+            int fraction = _fractionDigits ?? Math.Max(JsonNodes.MaxDigits - count, Math.Max(_low?.Fraction.Length ?? 0, _high?.Fraction.Length ?? 0));
+            AddDigits(0, new At(count, 0, _low?.Whole.Length == count, _high?.Whole.Length == count, 0, fraction), first: count > 1 ? 1 : 0);
         }
 
         while (_open.TryDequeue(out At at))
@@ -119,7 +151,7 @@ internal sealed class NumberRange
 
             if (CanEnd(at))
                 _accepting.Add(state);
-            if (at.Behind >= _fractionDigits)
+            if (at.Behind >= at.Fraction)
                 continue;
             if (at.Behind > 0)
                 AddDigits(state, at, first: 0);
@@ -152,7 +184,8 @@ internal sealed class NumberRange
                 Behind = at.Left > 0 ? 0 : at.Behind + 1,
                 OnLow = at.OnLow && digit == low,
                 OnHigh = at.OnHigh && digit == high,
-                Remainder = ((at.Remainder * 10) + digit) % _step,
+                Remainder = at.Left > 0 || at.Behind < _stepScale ? ((at.Remainder * 10) + digit) % _modulus : at.Remainder,
+                IsFiner = at.IsFiner || (at.Left == 0 && at.Behind >= _stepScale && digit > 0 && _steps.Length > 0),
             };
             if (!_states.TryGetValue(next, out int to))
             {
@@ -171,9 +204,13 @@ internal sealed class NumberRange
     {
         int remainder = at.Remainder;
         for (int i = at.Behind; i < _stepScale; i++)
-            remainder = remainder * 10 % _step;
-        if (remainder != 0)
-            return false;
+            remainder = remainder * 10 % _modulus;
+        foreach ((int step, bool isMultiple) in _steps)
+        {
+            if (isMultiple != (!at.IsFiner && remainder % step == 0))
+                return false;
+        }
+
         return !(at.OnLow && (HasMore(_low!, at) || _low!.IsExclusive)) && !(at.OnHigh && !HasMore(_high!, at) && _high!.IsExclusive);
     }
 
@@ -186,7 +223,9 @@ internal sealed class NumberRange
     /// <param name="OnLow">So far all are those of the lower bound.</param>
     /// <param name="OnHigh">So far all are those of the upper bound.</param>
     /// <param name="Remainder">Of the digits so far, as one number.</param>
-    private readonly record struct At(int Left, int Behind, bool OnLow, bool OnHigh, int Remainder);
+    /// <param name="Fraction">Most digits behind the point.</param>
+    /// <param name="IsFiner">Digits beyond the finest step are not all 0.</param>
+    private readonly record struct At(int Left, int Behind, bool OnLow, bool OnHigh, int Remainder, int Fraction, bool IsFiner = false);
 
     /// <summary>A bound's digits.</summary>
     private sealed record Bound(decimal Value, bool IsExclusive)

@@ -17,13 +17,10 @@ internal sealed class ParameterNodes(SchemaDocument document, JsonNodes json)
         SchemaFacts facts = _reader.Facts(SchemaSources.Of(document.Root));
         if (facts.Choices.Count > 0 || facts.Values is not null || facts.PatternProperties.Count > 0 || facts.IsNever || !(facts.Types ?? SchemaTypes.Object).HasFlag(SchemaTypes.Object))
             throw SchemaDocument.Error(facts.Path, "must describe an object by its properties, without alternatives, for calls in this chat format");
-        IReadOnlyList<(SchemaProperty Property, bool IsRequired)> properties = SchemaReader.Properties(facts);
-        if (facts.MinProperties > properties.Count(property => property.IsRequired) || facts.MaxProperties < properties.Count)
-            throw SchemaDocument.Error(facts.Path, "minProperties and maxProperties are not supported for calls in this chat format");
-        var edges = properties.Select((property, i) => new GraphEdge(SchemaReader.Before(i), Parameter(property.Property), SchemaReader.Behind(i + 1))).ToList();
-        Node chain = SchemaReader.Chain(edges, [.. properties.Select(property => property.IsRequired)], isOpen: false, Node.Text("\n"));
+        ChainMember[] members = [.. _reader.Properties(facts).Select(property => new ChainMember(Parameter(property.Property), property.IsRequired))];
+        Node chain = ObjectChain.Of(members, null, Node.Text("\n"), facts.MinProperties, facts.MaxProperties, $"schema {facts.Path}");
         _reader.ReadRules();
-        return properties.Any(property => property.IsRequired) ? chain : Node.Maybe(chain);
+        return facts.MinProperties > 0 || members.Any(member => member.IsRequired) ? chain : Node.Maybe(chain);
     }
 
     private Node Parameter(SchemaProperty property)
@@ -42,18 +39,18 @@ internal sealed class ParameterNodes(SchemaDocument document, JsonNodes json)
     {
         if (facts.IsNever || facts.Types == SchemaTypes.None)
             return Node.Never;
-        if (facts.Choices is [var choice, ..])
-        {
-            SchemaFacts others = facts with { Choices = [.. facts.Choices.Skip(1)], Ancestors = facts.References };
-            return Node.Any([.. choice.Select(branch => Text(_reader.Add(others, branch)))]);
-        }
-
         Node end = Node.Text(CallNotation.ParameterEnd);
-        if (facts.Values is { } values)
+        if (_reader.ValuesOf(facts) is { } values)
         {
-            IEnumerable<string> texts = values.Where(value => SchemaReader.Allows(facts, SchemaTypes.String, value)).Select(value => value.GetString()!)
+            IEnumerable<string> texts = values.Where(value => value.ValueKind == System.Text.Json.JsonValueKind.String).Select(value => value.GetString()!)
                 .Where(text => !text.Contains(CallNotation.ParameterEnd, StringComparison.Ordinal));
             return Node.Of(Node.Any([.. texts.Select(Node.Text)]), end);
+        }
+
+        if (facts.Choices is [var choice, ..])
+        {
+            SchemaFacts others = SchemaReader.WithoutFirstChoice(facts);
+            return Node.Any([.. choice.Select(way => Text(_reader.Add(others, way)))]);
         }
 
         CharacterAutomaton? automaton = SchemaReader.Text(facts);

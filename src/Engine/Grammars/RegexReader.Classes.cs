@@ -22,7 +22,7 @@ internal sealed partial class RegexReader
         }
 
         _at++;
-        return isExcluding ? set.Complement().Intersect(CodePoints.Basic) : set;
+        return isExcluding ? (_ignoresCase ? CharacterClasses.WithAnyCase(Folded(set)) : set).Complement() : Folded(set);
     }
 
     private CodePoints ReadRange(bool isExcluded)
@@ -51,10 +51,10 @@ internal sealed partial class RegexReader
     {
         _at++;
         char letter = Next ?? throw Error("'\\' at the end of the expression");
-        if (CharacterClasses.Named(char.ToLowerInvariant(letter), isExcluded != char.IsUpper(letter)) is { } named)
+        if (CharacterClasses.Named(char.ToLowerInvariant(letter), _isWide != (isExcluded != char.IsUpper(letter))) is { } named)
         {
             _at++;
-            return (char.IsUpper(letter) ? named.Complement() : named).Intersect(isExcluded ? CodePoints.All : CodePoints.Basic);
+            return char.IsUpper(letter) ? named.Complement() : named;
         }
 
         if (!char.IsAsciiLetterOrDigit(letter))
@@ -87,7 +87,7 @@ internal sealed partial class RegexReader
         string name = _text[(_at + 1)..end];
         CodePoints set = CharacterClasses.Category(name) ?? throw Error($"'{name}' is no general category; scripts and blocks are not supported");
         _at = end + 1;
-        return (isExcluding ? set.Complement() : set).Intersect(CodePoints.Basic);
+        return isExcluding ? set.Complement() : set;
     }
 
     private int ReadUnit()

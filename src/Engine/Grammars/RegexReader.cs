@@ -4,8 +4,8 @@ using System.Text;
 namespace Conclave.Engine.Grammars;
 
 /// <summary>
-/// Regular expressions: what ECMAScript, .NET and Python agree on, without what is not regular (back references, look-around, word boundaries) and
-/// without flags. Characters that some dialects count as two (beyond U+FFFF) match only where the expression names them. <c>^</c> and <c>$</c> stand at the ends of the expression or of its alternatives. Lazy quantifiers mean the same as greedy ones here.
+/// Regular expressions: what ECMAScript, .NET and Python agree on, without what is not regular (back references, look-around, word boundaries). A character is
+/// a Unicode scalar value, also beyond U+FFFF. Where dialects differ, a text is matched only if all of them match it. <c>^</c> and <c>$</c> stand at the ends of the expression or of its alternatives. Lazy quantifiers mean the same as greedy ones here.
 /// </summary>
 internal sealed partial class RegexReader
 {
@@ -15,28 +15,44 @@ internal sealed partial class RegexReader
     private readonly string _text;
     private readonly string _place;
     private readonly Func<CodePoints, Node> _character;
+    private readonly bool _isWide;
+    private bool _ignoresCase;
+    private bool _dotIsAll;
     private int _at;
     private int _nesting;
 
-    private RegexReader(string text, string place, Func<CodePoints, Node> character) => (_text, _place, _character) = (text, place, character);
+    private RegexReader(string text, string place, Func<CodePoints, Node> character, bool isWide) => (_text, _place, _character, _isWide) = (text, place, character, isWide);
 
-    /// <summary>Texts that match <paramref name="pattern"/> as a whole.</summary>
+    /// <summary>Texts that match <paramref name="pattern"/> as a whole. It may begin with the flags <c>(?i)</c> and <c>(?s)</c>.</summary>
     /// <exception cref="OperatingException">The expression cannot be used; the message names the position.</exception>
-    public static Node Read(string pattern) =>
-        Node.Any([.. new RegexReader(pattern, "regex", set => new Node.Character(set)).ReadAll().Select(alternative => alternative.Body)]);
+    public static Node Read(string pattern)
+    {
+        var reader = new RegexReader(pattern, "regex", set => new Node.Character(set), isWide: false);
+        reader.ReadFlags();
+        return Node.Any([.. reader.ReadAll().Select(alternative => alternative.Body)]);
+    }
 
     /// <summary>Texts in which <paramref name="pattern"/> matches somewhere, as JSON Schema means it.</summary>
     /// <param name="pattern">The expression.</param>
     /// <param name="place">Path of the pattern for errors.</param>
     /// <param name="character">How one character of a set is written.</param>
+    /// <param name="isWide">Texts that any dialect matches, instead of those that all do.</param>
     /// <exception cref="OperatingException">The expression cannot be used; the message names the position.</exception>
-    public static Node ReadSearch(string pattern, string place, Func<CodePoints, Node> character)
+    public static Node ReadSearch(string pattern, string place, Func<CodePoints, Node> character, bool isWide = false)
     {
         var anything = new Node.Repeat(character(CodePoints.All), 0, Node.Repeat.Unbounded);
         var ways = new List<Node>();
-        foreach ((bool fromStart, Node body, bool toEnd) in new RegexReader(pattern, place, character).ReadAll())
+        foreach ((bool fromStart, Node body, bool toEnd) in new RegexReader(pattern, place, character, isWide).ReadAll())
             ways.Add(Node.Of(fromStart ? Node.Empty : anything, body, toEnd ? Node.Empty : anything));
         return Node.Any([.. ways]);
+    }
+
+    private void ReadFlags()
+    {
+        int end = _text.StartsWith("(?", StringComparison.Ordinal) ? _text.IndexOf(')') : -1;
+        if (end < 3 || _text.AsSpan(2..end).ContainsAnyExcept('i', 's'))
+            return;
+        (_ignoresCase, _dotIsAll, _at) = (_text.AsSpan(0, end).Contains('i'), _text.AsSpan(0, end).Contains('s'), end + 1);
     }
 
     private List<(bool FromStart, Node Body, bool ToEnd)> ReadAll()
@@ -129,15 +145,15 @@ internal sealed partial class RegexReader
                 return _character(ReadClass());
             case '.':
                 _at++;
-                return _character(CharacterClasses.NoLineEnd);
+                return _character(_dotIsAll ? CodePoints.All : CharacterClasses.Dot(_isWide));
             case '\\':
-                return _character(ReadEscape(isExcluded: false, inClass: false));
+                return _character(Folded(ReadEscape(isExcluded: false, inClass: false)));
             case '*' or '+' or '?':
                 throw Error($"'{first}' has nothing to repeat");
             case '^':
                 throw Error("'^' is supported only at the beginning of the expression");
             default:
-                return _character(CodePoints.Single(TakeRune()));
+                return _character(Folded(CodePoints.Single(TakeRune())));
         }
     }
 
@@ -155,7 +171,7 @@ internal sealed partial class RegexReader
             }
             else if (!TryTake(':'))
             {
-                throw Error("look-around, flags, comments and atomic groups are not supported; use '(?:' for a group");
+                throw Error("look-around, comments, atomic groups and flags other than '(?i)' and '(?s)' at the beginning are not supported; use '(?:' for a group");
             }
         }
 
@@ -167,6 +183,8 @@ internal sealed partial class RegexReader
         _nesting--;
         return body;
     }
+
+    private CodePoints Folded(CodePoints set) => _ignoresCase ? CharacterClasses.WithBothCases(set) : set;
 
     private char? Next => _at < _text.Length ? _text[_at] : null;
 

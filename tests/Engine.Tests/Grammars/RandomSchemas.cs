@@ -33,7 +33,7 @@ internal sealed class RandomSchemas(int seed)
         return schema;
     }
 
-    private JsonObject Schema(int depth) => _random.Next(depth > 0 ? 14 : 9) switch
+    private JsonObject Schema(int depth) => _random.Next(depth > 0 ? 18 : 12) switch
     {
         0 => new JsonObject { ["type"] = "boolean" },
         1 => new JsonObject { ["type"] = new JsonArray("string", "null") },
@@ -44,9 +44,13 @@ internal sealed class RandomSchemas(int seed)
         6 => Text(),
         7 => new JsonObject { ["type"] = "string", ["format"] = Formats[_random.Next(Formats.Length)] },
         8 => new JsonObject { ["type"] = "string", ["nullable"] = true, ["description"] = "ignored" },
-        9 or 10 => Object(depth - 1),
-        11 => Array(depth - 1),
-        12 => Any(Schema(depth - 1), Schema(depth - 1), new JsonObject { ["type"] = "null" }),
+        9 => Logic(),
+        10 => OneOf(),
+        11 => Without(),
+        12 or 13 => Object(depth - 1),
+        14 => Array(depth - 1),
+        15 => Patterned(depth - 1),
+        16 => Any(Schema(depth - 1), Schema(depth - 1), new JsonObject { ["type"] = "null" }),
         _ => new JsonObject
         {
             ["allOf"] = new JsonArray(
@@ -54,6 +58,60 @@ internal sealed class RandomSchemas(int seed)
                 new JsonObject { ["type"] = "object", ["properties"] = new JsonObject { ["right"] = Schema(0), ["left"] = new JsonObject() } }),
         },
     };
+
+    /// <summary>Exactly one of branches that overlap.</summary>
+    private JsonObject OneOf() => Parse(_random.Next(7) switch
+    {
+        0 => """{"oneOf":[{"type":"integer"},{"type":"number","maximum":20},{"type":"string","maxLength":3}]}""",
+        1 => """{"type":"integer","oneOf":[{"multipleOf":3},{"multipleOf":4},{"minimum":1000}]}""",
+        2 => """{"type":"string","oneOf":[{"maxLength":4},{"pattern":"^a"},{"const":"abcdef"}]}""",
+        3 => """{"oneOf":[{"properties":{"a":{"const":1}}},{"properties":{"a":{"enum":[1,2]},"b":{"type":"null"}},"required":["a"]}],"type":"object"}""",
+        4 => """{"oneOf":[{"enum":["x","y",1]},{"enum":["y",2]},{"type":"integer"}]}""",
+        5 => """{"oneOf":[{"type":"array","minItems":2,"maxItems":4},{"type":"array","maxItems":2,"items":{"type":"boolean"}},{"type":"null"}]}""",
+        _ => """{"oneOf":[{"oneOf":[{"type":"string"},{"const":"a"}]},{"type":"string","minLength":3}]}""",
+    });
+
+    private JsonObject Without() => Parse(_random.Next(7) switch
+    {
+        0 => """{"type":"string","not":{"pattern":"[a-f\\d]"}}""",
+        1 => """{"not":{"type":["string","integer","object","array"]}}""",
+        2 => """{"type":["integer","string"],"not":{"enum":[1,2,"", "a"]}}""",
+        3 => """{"type":"number","not":{"minimum":-3,"maximum":4.5}}""",
+        4 => """{"type":"array","items":{"type":"integer","maximum":9},"not":{"items":{"minimum":0}}}""",
+        5 => """{"type":"object","properties":{"a":true,"b":{"type":"null"}},"not":{"required":["a"],"properties":{"b":{"type":"null"}}}}""",
+        _ => """{"not":{"anyOf":[{"type":"object"},{"not":{"type":["null","object","boolean"]}}]}}""",
+    });
+
+    private JsonObject Logic() => Parse(_random.Next(7) switch
+    {
+        0 => """{"type":"object","properties":{"kind":{"enum":["x","y"]},"n":{"type":"integer"}},"if":{"properties":{"kind":{"const":"x"}},"required":["kind"]},"then":{"required":["n"]},"else":{"maxProperties":1}}""",
+        1 => """{"if":{"type":"integer"},"then":{"minimum":3},"else":{"enum":["a",2.5,null]}}""",
+        2 => """{"properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"dependentRequired":{"a":["c"],"b":["a"]},"minProperties":1,"maxProperties":2}""",
+        3 => """{"properties":{"a":{"type":"null"},"b":true},"dependentSchemas":{"a":{"properties":{"b":{"type":"integer"}},"required":["b"]}}}""",
+        4 => """{"type":"array","items":{"enum":["p","q",1,2]},"uniqueItems":true,"minItems":1}""",
+        5 => """{"type":"array","contains":{"type":"null"},"minContains":1,"maxContains":2,"minItems":2}""",
+        _ => """{"type":"array","prefixItems":[{"type":"string"}],"items":{"type":["integer","null"]},"contains":{"minimum":5,"type":"integer"}}""",
+    });
+
+    /// <summary>Names by pattern beside names by declaration.</summary>
+    private JsonObject Patterned(int depth)
+    {
+        var schema = new JsonObject
+        {
+            ["type"] = "object",
+            ["patternProperties"] = new JsonObject { ["^[a-m]"] = Schema(0), ["\\d$"] = new JsonObject { ["type"] = new JsonArray("null", "integer", "string", "object", "array", "boolean") } },
+            ["properties"] = new JsonObject { ["zoo"] = Schema(depth), ["z1"] = new JsonObject { ["type"] = "boolean" } },
+        };
+        if (_random.Next(2) == 0)
+            schema["additionalProperties"] = _random.Next(2) == 0 ? JsonValue.Create(false) : Schema(0);
+        if (_random.Next(3) == 0)
+            schema["propertyNames"] = new JsonObject { ["maxLength"] = 5, ["not"] = new JsonObject { ["const"] = "x" } };
+        if (_random.Next(2) == 0)
+            (schema["minProperties"], schema["maxProperties"]) = (_random.Next(3), 4);
+        return schema;
+    }
+
+    private static JsonObject Parse(string schema) => JsonNode.Parse(schema)!.AsObject();
 
     private static JsonObject Any(params JsonNode[] branches) => new() { ["anyOf"] = new JsonArray(branches) };
 

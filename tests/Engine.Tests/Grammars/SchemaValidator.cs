@@ -21,23 +21,30 @@ internal static class SchemaValidator
         return null;
     }
 
-    private static string? Check(JsonElement root, JsonElement schema, string name, JsonElement rule, JsonElement value, string at) => name switch
+    private static string? Check(JsonElement root, JsonElement schema, string name, JsonElement rule, JsonElement value, string at)
     {
-        "type" => Require(TypesOf(schema, rule).Any(type => IsType(value, type)), at, $"is {value.ValueKind}, not {rule}"),
-        "enum" => Require(rule.EnumerateArray().Any(one => JsonElement.DeepEquals(one, value)), at, "is none of the enum"),
-        "const" => Require(JsonElement.DeepEquals(rule, value), at, "is not the const"),
-        "$ref" => Problem(root, Resolve(root, rule.GetString()!), value, at),
-        "allOf" => rule.EnumerateArray().Select(one => Problem(root, one, value, at)).FirstOrDefault(problem => problem is not null),
-        "anyOf" or "oneOf" => Require(rule.EnumerateArray().Any(one => Problem(root, one, value, at) is null), at, $"fits no {name}"),
-        _ => value.ValueKind switch
+        bool Fits(JsonElement one) => Problem(root, one, value, at) is null;
+        return name switch
         {
-            JsonValueKind.Object => CheckObject(root, schema, name, rule, value, at),
-            JsonValueKind.Array => CheckArray(root, schema, name, rule, value, at),
-            JsonValueKind.String => CheckString(name, rule, value.GetString()!, at),
-            JsonValueKind.Number => CheckNumber(name, rule, value.GetDecimal(), at),
-            _ => null,
-        },
-    };
+            "type" => Require(TypesOf(schema, rule).Any(type => IsType(value, type)), at, $"is {value.ValueKind}, not {rule}"),
+            "enum" => Require(rule.EnumerateArray().Any(one => JsonElement.DeepEquals(one, value)), at, "is none of the enum"),
+            "const" => Require(JsonElement.DeepEquals(rule, value), at, "is not the const"),
+            "$ref" => Problem(root, Resolve(root, rule.GetString()!), value, at),
+            "allOf" => rule.EnumerateArray().Select(one => Problem(root, one, value, at)).FirstOrDefault(problem => problem is not null),
+            "anyOf" => Require(rule.EnumerateArray().Any(one => Fits(one)), at, "fits no anyOf"),
+            "oneOf" => Require(rule.EnumerateArray().Count(one => Fits(one)) == 1, at, "does not fit exactly one of oneOf"),
+            "not" => Require(!Fits(rule), at, "fits what it must not"),
+            "if" => schema.TryGetProperty(Fits(rule) ? "then" : "else", out JsonElement then) ? Problem(root, then, value, at) : null,
+            _ => value.ValueKind switch
+            {
+                JsonValueKind.Object => CheckObject(root, schema, name, rule, value, at),
+                JsonValueKind.Array => CheckArray(root, schema, name, rule, value, at),
+                JsonValueKind.String => CheckString(name, rule, value.GetString()!, at),
+                JsonValueKind.Number => CheckNumber(name, rule, value.GetDecimal(), at),
+                _ => null,
+            },
+        };
+    }
 
     private static IEnumerable<string> TypesOf(JsonElement schema, JsonElement rule)
     {
@@ -77,15 +84,21 @@ internal static class SchemaValidator
                 return rule.EnumerateArray().Select(one => one.GetString()!).FirstOrDefault(one => !value.TryGetProperty(one, out _)) is { } missing ? $"{at}: lacks {missing}" : null;
             case "additionalProperties":
                 var known = schema.TryGetProperty("properties", out JsonElement properties) ? properties.EnumerateObject().Select(property => property.Name).ToHashSet() : [];
-                return value.EnumerateObject().Where(member => !known.Contains(member.Name))
+                Regex[] patterns = schema.TryGetProperty("patternProperties", out JsonElement given) ? [.. given.EnumerateObject().Select(one => new Regex(one.Name))] : [];
+                return value.EnumerateObject().Where(member => !known.Contains(member.Name) && !patterns.Any(pattern => pattern.IsMatch(member.Name)))
                     .Select(member => Problem(root, rule, member.Value, $"{at}.{member.Name}")).FirstOrDefault(problem => problem is not null);
             case "propertyNames":
                 return value.EnumerateObject().Select(member => Problem(root, rule, JsonSerializer.SerializeToElement(member.Name), at)).FirstOrDefault(problem => problem is not null);
             case "patternProperties":
                 return value.EnumerateObject().SelectMany(member => rule.EnumerateObject().Where(one => Regex.IsMatch(member.Name, one.Name)).Select(one => Problem(root, one.Value, member.Value, at)))
                     .FirstOrDefault(problem => problem is not null);
-            case "minProperties": return Require(value.EnumerateObject().Count() >= rule.GetInt32(), at, "has too few properties");
-            case "maxProperties": return Require(value.EnumerateObject().Count() <= rule.GetInt32(), at, "has too many properties");
+            case "minProperties": return Require(value.EnumerateObject().DistinctBy(member => member.Name).Count() >= rule.GetInt32(), at, "has too few properties");
+            case "maxProperties": return Require(value.EnumerateObject().DistinctBy(member => member.Name).Count() <= rule.GetInt32(), at, "has too many properties");
+            case "dependentRequired":
+                return rule.EnumerateObject().Where(one => value.TryGetProperty(one.Name, out _)).SelectMany(one => one.Value.EnumerateArray())
+                    .FirstOrDefault(needed => !value.TryGetProperty(needed.GetString()!, out _)) is { ValueKind: JsonValueKind.String } lacking ? $"{at}: lacks {lacking}, which another needs" : null;
+            case "dependentSchemas":
+                return rule.EnumerateObject().Where(one => value.TryGetProperty(one.Name, out _)).Select(one => Problem(root, one.Value, value, at)).FirstOrDefault(problem => problem is not null);
             default: return null;
         }
     }
@@ -94,6 +107,13 @@ internal static class SchemaValidator
     {
         switch (name)
         {
+            case "uniqueItems":
+                JsonElement[] all = [.. value.EnumerateArray()];
+                return Require(rule.ValueKind != JsonValueKind.True || !all.Where((one, i) => all.Take(i).Any(other => JsonElement.DeepEquals(one, other))).Any(), at, "has equal elements");
+            case "contains":
+                int found = value.EnumerateArray().Count(one => Problem(root, rule, one, at) is null);
+                int least = schema.TryGetProperty("minContains", out JsonElement min) ? min.GetInt32() : 1;
+                return Require(found >= least && (!schema.TryGetProperty("maxContains", out JsonElement max) || found <= max.GetInt32()), at, $"contains {found}");
             case "minItems": return Require(value.GetArrayLength() >= rule.GetInt32(), at, "is too short");
             case "maxItems": return Require(value.GetArrayLength() <= rule.GetInt32(), at, "is too long");
             case "prefixItems":

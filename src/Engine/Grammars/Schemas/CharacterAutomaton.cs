@@ -4,6 +4,7 @@ namespace Conclave.Engine.Grammars;
 internal sealed class CharacterAutomaton
 {
     private const int MaxEdges = 200_000;
+    private const int MaxSets = 4000;
 
     private readonly List<(int From, CodePoints? Set, int To)> _edges = [];
     private readonly string _path;
@@ -86,6 +87,112 @@ internal sealed class CharacterAutomaton
             }
 
             made.AddEdge(states[from], set, state);
+        }
+    }
+
+    /// <summary>These strings, each a literal.</summary>
+    public static CharacterAutomaton OfTexts(IEnumerable<string> texts, string path) => Of(
+        Node.Any([.. texts.Select(text => Node.Of([.. text.EnumerateRunes().Select(rune => new Node.Character(CodePoints.Single(rune.Value)))]))]), path);
+
+    /// <summary>Strings that are none of these.</summary>
+    /// <exception cref="OperatingException">Too large.</exception>
+    public CharacterAutomaton Complement()
+    {
+        var made = new CharacterAutomaton(_path);
+        ILookup<int, (int From, CodePoints? Set, int To)> from = _edges.ToLookup(edge => edge.From);
+        var states = new Dictionary<string, int>();
+        var open = new Queue<(int State, int[] Set)>();
+        StateOf([0]);
+        while (open.TryDequeue(out (int State, int[] Set) at))
+        {
+            if (!at.Set.Contains(1))
+                made.AddEdge(at.State, null, 1);
+            foreach ((int[] targets, CodePoints set) in Steps(at.Set.SelectMany(state => from[state]).Where(edge => edge.Set is not null)))
+                made.AddEdge(at.State, set, StateOf(targets));
+        }
+
+        return made;
+
+        int StateOf(IEnumerable<int> targets)
+        {
+            int[] closed = [.. Close(targets, from).Order()];
+            string key = string.Join(',', closed);
+            if (states.TryGetValue(key, out int state))
+                return state;
+            if (states.Count >= MaxSets)
+                throw SchemaDocument.Error(_path, "what does not match this is too large to tell; use smaller lengths and counts");
+            states.Add(key, state = states.Count == 0 ? 0 : made._stateCount++);
+            open.Enqueue((state, closed));
+            return state;
+        }
+    }
+
+    /// <summary>Whether <paramref name="text"/> is one of these.</summary>
+    public bool Contains(string text)
+    {
+        ILookup<int, (int From, CodePoints? Set, int To)> from = _edges.ToLookup(edge => edge.From);
+        HashSet<int> at = Close([0], from);
+        foreach (System.Text.Rune rune in text.EnumerateRunes())
+            at = Close(at.SelectMany(state => from[state]).Where(edge => edge.Set is { } set && set.Contains(rune.Value)).Select(edge => edge.To), from);
+        return at.Contains(1);
+    }
+
+    private static HashSet<int> Close(IEnumerable<int> states, ILookup<int, (int From, CodePoints? Set, int To)> from)
+    {
+        var reached = states.ToHashSet();
+        var open = new Stack<int>(reached);
+        while (open.TryPop(out int state))
+        {
+            foreach ((_, CodePoints? set, int to) in from[state])
+            {
+                if (set is null && reached.Add(to))
+                    open.Push(to);
+            }
+        }
+
+        return reached;
+    }
+
+    /// <summary>All characters, by the states that they lead to; those that lead nowhere too.</summary>
+    private static IEnumerable<(int[] Targets, CodePoints Set)> Steps(IEnumerable<(int From, CodePoints? Set, int To)> edges)
+    {
+        // Where a range begins or ends, the targets change.
+        var changes = new SortedDictionary<int, List<(int To, int Change)>> { [0] = [], [0x110000] = [] };
+        foreach ((_, CodePoints? set, int to) in edges)
+        {
+            foreach ((int first, int last) in set!.Ranges)
+            {
+                Change(first, to, 1);
+                Change(last + 1, to, -1);
+            }
+        }
+
+        var counts = new SortedDictionary<int, int>();
+        var ranges = new Dictionary<string, (int[] Targets, List<(int, int)> Ranges)>();
+        int begin = 0;
+        foreach ((int at, List<(int To, int Change)> changed) in changes)
+        {
+            if (at > begin)
+            {
+                int[] targets = [.. counts.Where(count => count.Value > 0).Select(count => count.Key)];
+                string key = string.Join(',', targets);
+                if (!ranges.TryGetValue(key, out var known))
+                    ranges.Add(key, known = (targets, []));
+                known.Ranges.Add((begin, at - 1));
+            }
+
+            foreach ((int to, int change) in changed)
+                counts[to] = counts.GetValueOrDefault(to) + change;
+            begin = at;
+        }
+
+        return ranges.Values.Select(range => (range.Targets, CodePoints.Of([.. range.Ranges])));
+
+        void Change(int at, int to, int change)
+        {
+            if (!changes.TryGetValue(at, out List<(int To, int Change)>? list))
+                changes.Add(at, list = []);
+            list.Add((to, change));
         }
     }
 

@@ -8,14 +8,22 @@ internal sealed class SchemaDocument
     // Deeper than any text that a parser of common depth accepts could need.
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = 128 };
 
+    /// <summary>The schema that nothing fits.</summary>
+    public static SchemaSource False { get; } = new(JsonSerializer.SerializeToElement(false), "false");
+
+    // Each is looked at, some more than once.
+    private const int MaxLength = 4_000_000;
+
     private SchemaDocument(JsonElement root) => Root = new SchemaSource(root, "#");
 
     /// <summary>The whole.</summary>
     public SchemaSource Root { get; }
 
-    /// <exception cref="OperatingException">It is no JSON.</exception>
+    /// <exception cref="OperatingException">It is no JSON, or too long.</exception>
     public static SchemaDocument Parse(string text)
     {
+        if (text.Length > MaxLength)
+            throw new OperatingException(OperatingError.InvalidRequest, $"schema: has more than {MaxLength} characters");
         try
         {
             using var document = JsonDocument.Parse(text, Options);

@@ -20,21 +20,45 @@ internal enum SchemaTypes
 /// <summary>A schema somewhere in the document.</summary>
 /// <param name="Value">Its JSON.</param>
 /// <param name="Path">Where it stands, as a JSON pointer after <c>#</c>.</param>
-internal sealed record SchemaSource(JsonElement Value, string Path);
+/// <param name="IsNegated">What does not fit it is meant.</param>
+internal sealed record SchemaSource(JsonElement Value, string Path, bool IsNegated = false)
+{
+    /// <summary>The schema of what does not fit this one.</summary>
+    public SchemaSource Negated => this with { IsNegated = !IsNegated };
+
+    /// <summary>Equal for the same schema.</summary>
+    public string Key => IsNegated ? $"!{Path}" : Path;
+}
 
 /// <summary>Schemas that a value must all fit.</summary>
 internal sealed record SchemaSources(IReadOnlyList<SchemaSource> All)
 {
     /// <summary>Equal for the same schemas in the same order.</summary>
-    public string Key => string.Join('\n', All.Select(source => source.Path));
+    public string Key => string.Join('\n', All.Select(source => source.Key));
 
     /// <summary>The path of the first, for errors.</summary>
     public string Path => All.Count > 0 ? All[0].Path : "#";
 
     public static SchemaSources Of(SchemaSource source) => new([source]);
 
-    public SchemaSources And(SchemaSource other) => All.Any(source => source.Path == other.Path) ? this : new([.. All, other]);
+    public SchemaSources And(SchemaSource other) => All.Any(source => source.Key == other.Key) ? this : new([.. All, other]);
 }
+
+/// <summary>One of several ways to fit: some schemas, and what no schema of the document says.</summary>
+/// <param name="Sources">Schemas to fit.</param>
+/// <param name="Demand">Adds to facts what else is demanded; null: nothing.</param>
+internal sealed record SchemaWay(SchemaSources Sources, Func<SchemaFacts, SchemaFacts>? Demand = null)
+{
+    public static SchemaWay Of(params SchemaSource[] sources) => new(new SchemaSources(sources));
+
+    public static SchemaWay Of(Func<SchemaFacts, SchemaFacts> demand) => new(new SchemaSources([]), demand);
+}
+
+/// <summary>Elements that a list must have.</summary>
+/// <param name="Source">What they fit.</param>
+/// <param name="Min">How many at least.</param>
+/// <param name="Max">How many at most; null: any number.</param>
+internal sealed record SchemaContains(SchemaSource Source, int Min, int? Max);
 
 /// <summary>A property with all that is demanded of it.</summary>
 internal sealed record SchemaProperty(string Name, SchemaSources Sources);
@@ -55,6 +79,9 @@ internal sealed record SchemaFacts
 
     /// <summary>The only values.</summary>
     public IReadOnlyList<JsonElement>? Values { get; init; }
+
+    /// <summary>Values that it must not be.</summary>
+    public IReadOnlyList<JsonElement> Excluded { get; init; } = [];
 
     /// <summary>In the order of their first mention.</summary>
     public IReadOnlyList<SchemaProperty> Properties { get; init; } = [];
@@ -82,6 +109,11 @@ internal sealed record SchemaFacts
 
     public int? MaxItems { get; init; }
 
+    /// <summary>No two elements are equal.</summary>
+    public bool IsUnique { get; init; }
+
+    public IReadOnlyList<SchemaContains> Contains { get; init; } = [];
+
     public int MinLength { get; init; }
 
     public int? MaxLength { get; init; }
@@ -89,14 +121,41 @@ internal sealed record SchemaFacts
     /// <summary>Expressions that a string must all match somewhere, with their paths; those of formats too.</summary>
     public IReadOnlyList<(string Pattern, string Path)> Patterns { get; init; } = [];
 
+    /// <summary>The formats among them.</summary>
+    public IReadOnlyList<string> Formats { get; init; } = [];
+
+    /// <summary>Expressions that a string must match nowhere.</summary>
+    public IReadOnlyList<(string Pattern, string Path)> NotPatterns { get; init; } = [];
+
     public NumberLimits Numbers { get; init; } = new();
 
-    /// <summary>Of each group at least one schema must fit too.</summary>
-    public IReadOnlyList<IReadOnlyList<SchemaSource>> Choices { get; init; } = [];
+    /// <summary>Of each group at least one way must be taken too.</summary>
+    public IReadOnlyList<IReadOnlyList<SchemaWay>> Choices { get; init; } = [];
 
     /// <summary>References that were followed.</summary>
     public IReadOnlyList<string> References { get; init; } = [];
 
     /// <summary>Those of them that were followed before a choice was taken.</summary>
     public IReadOnlyList<string> Ancestors { get; init; } = [];
+
+    /// <summary>No value fits, as far as can be seen without looking at choices and parts.</summary>
+    public bool IsHopeless => IsNever || Types == SchemaTypes.None || Values is [];
+
+    /// <summary>These, and one more demand on a property.</summary>
+    public SchemaFacts WithProperty(string name, SchemaSource source)
+    {
+        List<SchemaProperty> properties = [.. Properties];
+        int known = properties.FindIndex(property => property.Name == name);
+        if (known >= 0)
+            properties[known] = properties[known] with { Sources = properties[known].Sources.And(source) };
+        else
+            properties.Add(new SchemaProperty(name, Additional?.And(source) ?? SchemaSources.Of(source)));
+        return this with { Properties = properties };
+    }
+
+    /// <summary>These, and objects do not have this property.</summary>
+    public SchemaFacts Without(string name) => WithProperty(name, SchemaDocument.False);
+
+    /// <summary>These, of some types only.</summary>
+    public SchemaFacts OfTypes(SchemaTypes types) => this with { Types = (Types ?? SchemaTypes.All) & types };
 }

@@ -12,6 +12,10 @@ internal sealed record SchemaKeyword(string Name, JsonElement Value, string Path
     /// <summary>The value as a schema.</summary>
     public SchemaSource Schema => new(Value, Path);
 
+    /// <summary>Another keyword of the same schema, as a schema; null if there is none.</summary>
+    public SchemaSource? Sibling(string name) =>
+        Owner.Value.TryGetProperty(name, out JsonElement value) ? new SchemaSource(value, $"{Owner.Path}/{name}") : null;
+
     public OperatingException Error(string problem) => SchemaDocument.Error(Path, problem);
 
     public string String() => Value.ValueKind == JsonValueKind.String ? Value.GetString()! : throw Error("must be a string");

@@ -1,132 +1,110 @@
+using System.Text.Json;
+
 namespace Conclave.Engine.Grammars;
 
 /// <summary>Objects.</summary>
 internal sealed partial class SchemaReader
 {
-    /// <summary>The properties that an object may or must have, in order: those declared, then those that are only required.</summary>
-    public static IReadOnlyList<(SchemaProperty Property, bool IsRequired)> Properties(SchemaFacts facts)
+    // Their names fall into as many sets as these have subsets.
+    private const int MaxPatterns = 4;
+
+    /// <summary>The properties that an object may or must have, in order: those declared, then those that are only required or only allowed by name. Of one that no object has the sources hold false.</summary>
+    /// <exception cref="OperatingException">What names must be cannot be told.</exception>
+    public IReadOnlyList<(SchemaProperty Property, bool IsRequired)> Properties(SchemaFacts facts)
     {
-        IEnumerable<SchemaProperty> undeclared = facts.Required.Where(name => facts.Properties.All(property => property.Name != name))
-            .Select(name => new SchemaProperty(name, facts.Additional ?? new SchemaSources([])));
-        return [.. facts.Properties.Concat(undeclared).Select(property => (property, facts.Required.Contains(property.Name)))];
+        SchemaFacts? allowed = facts.PropertyNames is { } names ? Facts(names) : null;
+        IEnumerable<string> named = allowed?.Values?.Where(value => value.ValueKind == JsonValueKind.String).Select(value => value.GetString()!) ?? [];
+        SchemaSources undeclared = facts.Additional ?? new SchemaSources([]);
+        var properties = facts.Properties.ToList();
+        foreach (string name in facts.Required.Concat(named).Distinct())
+        {
+            if (properties.All(property => property.Name != name))
+                properties.Add(new SchemaProperty(name, MatchesAny(facts, name) ? new SchemaSources([]) : undeclared));
+        }
+
+        return [.. properties.Select(property => (property with { Sources = WithNameRules(facts, allowed, property) }, facts.Required.Contains(property.Name)))];
+    }
+
+    private static bool MatchesAny(SchemaFacts facts, string name) => facts.PatternProperties.Any(pattern => Matching(facts, pattern, isWide: true).Contains(name));
+
+    /// <summary>What a property must fit, its name considered.</summary>
+    private SchemaSources WithNameRules(SchemaFacts facts, SchemaFacts? allowed, SchemaProperty property)
+    {
+        SchemaSources sources = property.Sources;
+        foreach (SchemaProperty pattern in facts.PatternProperties)
+        {
+            if (Matching(facts, pattern, isWide: true).Contains(property.Name))
+                sources = pattern.Sources.All.Aggregate(sources, (all, source) => all.And(source));
+        }
+
+        return allowed is null || Fits(allowed, JsonSerializer.SerializeToElement(property.Name)) ? sources : sources.And(SchemaDocument.False);
     }
 
     private Node OfObject(SchemaFacts facts)
     {
+        if (facts.Excluded.Any(value => value.ValueKind == JsonValueKind.Object && value.EnumerateObject().Any()))
+            throw SchemaDocument.Error(facts.Path, "'not' of an object that is given member by member is not supported");
+        int min = Math.Max(facts.MinProperties, facts.Excluded.Any(value => value.ValueKind == JsonValueKind.Object) ? 1 : 0);
         IReadOnlyList<(SchemaProperty Property, bool IsRequired)> properties = Properties(facts);
-        if (facts.MinProperties > (facts.MaxProperties ?? int.MaxValue))
+        if (min > (facts.MaxProperties ?? int.MaxValue) || properties.Any(property => property.IsRequired && IsFalse(property.Property.Sources)))
             return Node.Never;
-        if (properties.Count == 0)
-            return OfFreeObject(facts);
-        if (facts.PatternProperties.Count > 0)
-            throw SchemaDocument.Error($"{facts.Path}/patternProperties", "is not supported beside properties");
-        if (facts.PropertyNames is not null)
-            throw SchemaDocument.Error($"{facts.Path}/propertyNames", "is not supported beside properties");
-        bool isOpen = facts.Additional is not null && !IsFalse(facts.Additional);
-        int requiredCount = properties.Count(property => property.IsRequired);
-        if (facts.MinProperties > requiredCount || (facts.MaxProperties is { } max && (isOpen || max < properties.Count)))
-            throw SchemaDocument.Error($"{facts.Path}/{(facts.MinProperties > requiredCount ? "minProperties" : "maxProperties")}", "is not supported beside optional properties");
-
-        var edges = new List<GraphEdge>();
-        for (int i = 0; i < properties.Count; i++)
-            edges.Add(new GraphEdge(Before(i), _json.Member(JsonNodes.StringOf(properties[i].Property.Name), Of(properties[i].Property.Sources)), Behind(i + 1)));
-        if (isOpen)
-            edges.Add(new GraphEdge(Before(properties.Count), _json.Member(OtherName([.. properties.Select(property => property.Property.Name)]), Of(facts.Additional!)), Behind(properties.Count)));
-        bool[] isRequired = [.. properties.Select(property => property.IsRequired)];
-        return _json.Object(Chain(edges, isRequired, isOpen, _json.Comma), mayBeEmpty: requiredCount == 0);
-    }
-
-    /// <summary>Before property i, when one from i on must still come.</summary>
-    public static int Before(int i) => 2 * i;
-
-    /// <summary>Before property i, when at least one has been written.</summary>
-    public static int Behind(int i) => (2 * i) + 1;
-
-    /// <summary>At least one property, in order, optional ones left out at will, separators between those that are written.</summary>
-    /// <param name="edges">The properties: i from <see cref="Before"/>(i) to <see cref="Behind"/>(i + 1); the rest is added.</param>
-    /// <param name="isRequired">Of each property.</param>
-    /// <param name="isOpen">Others may follow: from Before(count) to Behind(count).</param>
-    /// <param name="separator">Between two of them.</param>
-    public static Node Chain(List<GraphEdge> edges, bool[] isRequired, bool isOpen, Node separator)
-    {
-        int count = isRequired.Length;
-        var accepting = new List<int>();
-        for (int i = 0; i <= count; i++)
-        {
-            if (i > 0 && (i < count || isOpen))
-                edges.Add(new GraphEdge(Behind(i), separator, Before(i)));
-            if (i < count && !isRequired[i])
-                edges.Add(new GraphEdge(Before(i), Node.Empty, Before(i + 1)));
-            if (i > 0 && !isRequired.AsSpan(i).Contains(true))
-                accepting.Add(Behind(i));
-        }
-
-        return new Node.Graph(edges, accepting);
-    }
-
-    /// <summary>An object that declares no property.</summary>
-    private Node OfFreeObject(SchemaFacts facts)
-    {
-        Node name = facts.PropertyNames is { } names ? Name(names) : _json.String;
-        Node value = facts.Additional is { } additional ? Of(additional) : _json.Value;
-        bool isClosed = facts.Additional is not null && IsFalse(facts.Additional);
-        if (facts.PatternProperties is [var only])
-        {
-            // Names that do not match would be free otherwise; that cannot be told, so they are left out.
-            if (facts.PropertyNames is not null)
-                throw SchemaDocument.Error($"{facts.Path}/patternProperties", "is not supported beside propertyNames");
-            (name, value, isClosed) = (Quoted(RegexReader.ReadSearch(only.Name, $"schema {facts.Path}/patternProperties", Character)), Of(only.Sources), false);
-        }
-        else if (facts.PatternProperties.Count > 1)
-        {
-            throw SchemaDocument.Error($"{facts.Path}/patternProperties", "is supported with one pattern only");
-        }
-
-        Node member = _json.Member(name, value);
-        int min = facts.MinProperties;
-        if (isClosed)
-            return min == 0 ? _json.Object(Node.Never, mayBeEmpty: true) : Node.Never;
-        if (min <= 1 && facts.MaxProperties is null)
-            return _json.Object(_json.Separated(member), mayBeEmpty: min == 0);
         if (facts.MaxProperties == 0)
-            return _json.Object(Node.Never, mayBeEmpty: true);
-        var following = new Node.Repeat(Node.Of(_json.Comma, member), Math.Max(0, min - 1), Cap(facts.MaxProperties, min, MaxWrittenItems) - 1 ?? Node.Repeat.Unbounded);
-        return _json.Object(Node.Of(member, following), mayBeEmpty: min == 0);
-    }
+            return properties.Any(property => property.IsRequired) ? Node.Never : _json.Object(Node.Never, mayBeEmpty: true);
+        var members = properties.Where(property => !IsFalse(property.Property.Sources))
+            .Select(property => new ChainMember(_json.Member(JsonNodes.StringOf(property.Property.Name), Of(property.Property.Sources)), property.IsRequired)).ToList();
+        Node? other = OtherMembers(facts, [.. properties.Select(property => property.Property.Name)]);
 
-    private Node Name(SchemaSources names)
-    {
-        SchemaFacts facts = Facts(names);
-        if (facts.Choices.Count > 0 || facts.Values is { } values && values.Any(value => value.ValueKind != System.Text.Json.JsonValueKind.String))
-            throw SchemaDocument.Error(facts.Path, "must be a schema of strings without alternatives");
-        return OfTypes(facts with { Types = (facts.Types ?? SchemaTypes.All) & SchemaTypes.String });
-    }
-
-    private static bool IsFalse(SchemaSources sources) => sources.All.Any(source => source.Value.ValueKind == System.Text.Json.JsonValueKind.False);
-
-    /// <summary>A name that is none of <paramref name="names"/>. Written without escapes, so that none of them can be written in disguise.</summary>
-    private static Node OtherName(IReadOnlyList<string> names)
-    {
-        CodePoints plain = CodePoints.Of((0, 0x1F), ('"', '"'), ('\\', '\\'), (0xFF5C, 0xFF5C)).Complement();
-        var edges = new List<GraphEdge> { new(1, new Node.Character(plain), 1) };
-        var accepting = new List<int> { 1 };
-        int count = 2;
-        void Branch(int state, List<int[]> rests)
+        // Names that nobody declares may be repeated, and then count once only.
+        if (min > members.Count + (other is null ? 0 : 1))
         {
-            // The names that begin like the text so far: leave their ways, or go along and end before or behind them.
-            if (rests.All(rest => rest.Length > 0))
-                accepting.Add(state);
-            var nexts = rests.Where(rest => rest.Length > 0).GroupBy(rest => rest[0]).ToList();
-            CodePoints leaving = plain.Except(CodePoints.Of([.. nexts.Select(next => (next.Key, next.Key))]));
-            edges.Add(new GraphEdge(state, new Node.Character(leaving), 1));
-            foreach (IGrouping<int, int[]> next in nexts.Where(next => plain.Contains(next.Key)))
-            {
-                edges.Add(new GraphEdge(state, new Node.Character(CodePoints.Single(next.Key)), count));
-                Branch(count++, [.. next.Select(rest => rest[1..])]);
-            }
+            return other is null ? Node.Never
+                : throw SchemaDocument.Error($"{facts.Path}/minProperties", $"is supported up to {members.Count + 1} here, one more than properties that are declared; declare more, or use required");
         }
 
-        Branch(0, [.. names.Select(name => name.EnumerateRunes().Select(rune => rune.Value).ToArray())]);
-        return Quoted(new Node.Graph(edges, accepting));
+        return _json.Object(ObjectChain.Of(members, other, _json.Comma, min, Cap(facts.MaxProperties, min, MaxWrittenItems), $"schema {facts.Path}"), mayBeEmpty: min == 0 && !members.Any(member => member.IsRequired));
     }
+
+    /// <summary>Any member that has none of <paramref name="names"/>; null if there is none.</summary>
+    private Node? OtherMembers(SchemaFacts facts, IReadOnlyList<string> names)
+    {
+        bool isDeclaring = facts.PatternProperties.Count > 0 || facts.Properties.Any(property => !IsFalse(property.Sources)) || facts.Required.Count > 0;
+        SchemaSources? additional = facts.Additional ?? (isDeclaring ? null : new SchemaSources([]));
+        SchemaFacts? allowed = facts.PropertyNames is { } rule ? Facts(rule) : null;
+        if (allowed is { Values: not null } or { IsHopeless: true } || (allowed?.Types is { } types && !types.HasFlag(SchemaTypes.String)))
+            return null;
+        if (allowed?.Choices.Count > 0)
+            throw SchemaDocument.Error(allowed.Path, "must be a schema of strings without alternatives");
+        CharacterAutomaton? name = allowed is null ? null : Text(allowed);
+        if (names.Count > 0)
+            name = Both(name, CharacterAutomaton.OfTexts(names, facts.Path).Complement());
+        if (facts.PatternProperties.Count > MaxPatterns)
+            throw SchemaDocument.Error($"{facts.Path}/patternProperties", $"is supported with up to {MaxPatterns} patterns");
+
+        var members = new List<Node>();
+        for (int subset = 0; subset < 1 << facts.PatternProperties.Count; subset++)
+        {
+            SchemaSources? sources = subset == 0 ? additional : new SchemaSources([]);
+            CharacterAutomaton? matching = name;
+            for (int i = 0; i < facts.PatternProperties.Count && sources is not null; i++)
+            {
+                SchemaProperty pattern = facts.PatternProperties[i];
+                bool isMatched = (subset >> i & 1) != 0;
+                matching = Both(matching, isMatched ? Matching(facts, pattern, isWide: false) : Matching(facts, pattern, isWide: true).Complement());
+                sources = isMatched ? pattern.Sources.All.Aggregate(sources, (all, source) => all.And(source)) : sources;
+            }
+
+            if (sources is not null && !IsFalse(sources))
+                members.Add(_json.Member(matching is null ? _json.String : Quoted(matching.ToNode(Character)), Of(sources)));
+        }
+
+        return members.Count == 0 ? null : Node.Any([.. members]);
+
+        CharacterAutomaton Both(CharacterAutomaton? first, CharacterAutomaton second) => first is null ? second : CharacterAutomaton.Both(first, second, facts.Path);
+    }
+
+    /// <summary>Names that match the pattern of a property, in all dialects or (<paramref name="isWide"/>) in any.</summary>
+    private static CharacterAutomaton Matching(SchemaFacts facts, SchemaProperty pattern, bool isWide) => CharacterAutomaton.Of(
+        RegexReader.ReadSearch(pattern.Name, $"schema {facts.Path}/patternProperties", set => new Node.Character(set), isWide), facts.Path);
+
+    private static bool IsFalse(SchemaSources sources) => sources.All.Any(source => source.Value.ValueKind == (source.IsNegated ? JsonValueKind.True : JsonValueKind.False));
 }

@@ -2,13 +2,12 @@ using System.Text.Json;
 
 namespace Conclave.Engine.Grammars;
 
-/// <summary>Strings, lists and enumerated values.</summary>
+/// <summary>Strings and numbers.</summary>
 internal sealed partial class SchemaReader
 {
     // Upper bounds beyond these are lowered to them: what is generated still fits, and the automaton stays small.
     private const int MaxWrittenLength = 16_384;
     private const int MaxCheckedLength = 1024;
-    private const int MaxWrittenItems = 4096;
 
     /// <summary>The characters of a string that fits, as they are: for notations without quotes.</summary>
     public static CharacterAutomaton? Text(SchemaFacts facts)
@@ -20,12 +19,18 @@ internal sealed partial class SchemaReader
             text = text is null ? matching : CharacterAutomaton.Both(text, matching, path);
         }
 
-        return text;
+        foreach ((string pattern, string path) in facts.NotPatterns)
+            text = Both(CharacterAutomaton.Of(RegexReader.ReadSearch(pattern, $"schema {path}", set => new Node.Character(set), isWide: true), path).Complement());
+        string[] excluded = [.. facts.Excluded.Where(value => value.ValueKind == JsonValueKind.String).Select(value => value.GetString()!)];
+        return excluded.Length == 0 ? text : Both(CharacterAutomaton.OfTexts(excluded, facts.Path).Complement());
+
+        CharacterAutomaton Both(CharacterAutomaton other) => text is null ? other : CharacterAutomaton.Both(text, other, facts.Path);
     }
 
     private Node OfString(SchemaFacts facts)
     {
-        if (facts.Patterns.Count == 0)
+        bool isPlain = facts.NotPatterns.Count == 0 && facts.Excluded.All(value => value.ValueKind != JsonValueKind.String);
+        if (facts.Patterns.Count == 0 && isPlain)
         {
             return facts.MinLength == 0 && facts.MaxLength is null ? _json.String
                 : facts.MaxLength < facts.MinLength ? Node.Never
@@ -33,7 +38,7 @@ internal sealed partial class SchemaReader
         }
 
         // One expression alone keeps its own shape, which is smaller than the automaton of several.
-        if (facts is { Patterns: [var only], MinLength: 0, MaxLength: null })
+        if (isPlain && facts is { Patterns: [var only], MinLength: 0, MaxLength: null })
             return Quoted(RegexReader.ReadSearch(only.Pattern, $"schema {only.Path}", Character));
         return Quoted(Text(facts)!.ToNode(Character));
     }
@@ -47,45 +52,16 @@ internal sealed partial class SchemaReader
 
     private static Node Quoted(Node characters) => Node.Of(Node.Text("\""), characters, Node.Text("\""));
 
-    private Node OfArray(SchemaFacts facts)
+    private static Node OfNumber(SchemaFacts facts)
     {
-        bool isClosed = facts.Items is { All: var items } && items.Any(item => item.Value.ValueKind == JsonValueKind.False);
-        int max = Math.Min(Cap(facts.MaxItems, facts.MinItems, MaxWrittenItems) ?? int.MaxValue, isClosed ? facts.PrefixItems.Count : int.MaxValue);
-        if (max < facts.MinItems)
-            return Node.Never;
-        bool isBounded = max < int.MaxValue;
-        int written = isBounded ? max : Math.Max(facts.PrefixItems.Count, facts.MinItems);
-        if (written > AutomatonBuilder.MaxStates / 8)
-            GrammarError.ThrowTooLarge(AutomatonBuilder.MaxStates);
-
-        Node rest = isClosed ? Node.Never : facts.Items is { } each ? Of(each) : _json.Value;
-        if (written > facts.PrefixItems.Count && rest is not Node.Call)
-            rest = new Node.Call(new Rule("an element") { Body = rest });
-        var edges = new List<GraphEdge>();
-        var accepting = new List<int>();
-        for (int i = 0; i < written + (isBounded ? 0 : 1); i++)
+        IEnumerable<NumberLimits> parts = [facts.Numbers];
+        foreach (JsonElement value in facts.Excluded.Where(value => value.ValueKind == JsonValueKind.Number))
         {
-            // State 2i: before element i; state 2i + 1: behind it.
-            edges.Add(new GraphEdge(2 * i, i < facts.PrefixItems.Count ? Of(facts.PrefixItems[i]) : rest, (2 * i) + 1));
-            bool isLoop = !isBounded && i == written;
-            if (isLoop || i + 1 < written || !isBounded)
-                edges.Add(new GraphEdge((2 * i) + 1, _json.Comma, isLoop ? 2 * i : 2 * (i + 1)));
-            if (i + 1 >= facts.MinItems)
-                accepting.Add((2 * i) + 1);
+            if (value.TryGetDecimal(out decimal number))
+                parts = parts.SelectMany(part => SchemaNumbers.Except(part, number));
         }
 
-        return _json.Array(new Node.Graph(edges, accepting), mayBeEmpty: facts.MinItems == 0);
-    }
-
-    private Node OfValues(SchemaFacts facts, SchemaTypes types)
-    {
-        if (facts.Patterns.Count > 0 || facts.Properties.Count > 0 || facts.PrefixItems.Count > 0 || facts.Items is not null || facts.Additional is not null || facts.Required.Count > 0
-            || facts.PropertyNames is not null || facts.PatternProperties.Count > 0)
-        {
-            throw SchemaDocument.Error(facts.Path, "enum or const beside keywords other than type, lengths, counts and numeric bounds is not supported; leave the others out");
-        }
-
-        return Node.Any([.. facts.Values!.Where(value => Allows(facts, types, value)).Select(_json.Exactly)]);
+        return Node.Any([.. parts.Where(part => !part.IsEmpty).Select(NumberRange.Of)]);
     }
 
     /// <summary>Whether an enumerated value is one of <paramref name="types"/> and within all bounds.</summary>

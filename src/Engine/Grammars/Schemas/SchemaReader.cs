@@ -4,13 +4,16 @@ namespace Conclave.Engine.Grammars;
 
 /// <summary>
 /// JSON Schema to grammar. Every text of the grammar fits the schema; not every text that fits is one: properties come in the order of the schema, an object that
-/// declares properties has no others unless <c>additionalProperties</c> says so, numbers and white space are bounded (<see cref="JsonNodes"/>), formats are
-/// narrowed (<see cref="StringFormats"/>), and <c>oneOf</c> is read as <c>anyOf</c>. Keywords that restrict and cannot be told are errors.
+/// declares properties has no others unless <c>additionalProperties</c> says so, numbers and white space are bounded (<see cref="JsonNodes"/>), and formats are
+/// narrowed (<see cref="StringFormats"/>). Keywords that restrict and cannot be told are errors.
 /// </summary>
 internal sealed partial class SchemaReader
 {
     private const int MaxRules = 4096;
-    private const int MaxChoices = 4096;
+    private const int MaxChoices = 2048;
+
+    private static readonly (string Text, JsonValueKind Kind, SchemaTypes Type)[] Literals =
+        [("true", JsonValueKind.True, SchemaTypes.Boolean), ("false", JsonValueKind.False, SchemaTypes.Boolean), ("null", JsonValueKind.Null, SchemaTypes.Null)];
 
     private readonly SchemaKeywords _keywords;
     private readonly SchemaDocument _document;
@@ -43,8 +46,8 @@ internal sealed partial class SchemaReader
     /// <summary>A reader for notations that write an object's properties otherwise than JSON does.</summary>
     public static SchemaReader Open(SchemaDocument document, JsonNodes json) => new(document, json);
 
-    /// <summary><paramref name="facts"/> and what one more schema demands.</summary>
-    public SchemaFacts Add(SchemaFacts facts, SchemaSource source) => _keywords.Add(facts, source);
+    /// <summary><paramref name="facts"/> and what a way demands.</summary>
+    public SchemaFacts Add(SchemaFacts facts, SchemaWay way) => _keywords.Add(facts, way);
 
     /// <summary>Reads the rules that were left for later; call it once all nodes are made.</summary>
     public void ReadRules()
@@ -60,9 +63,9 @@ internal sealed partial class SchemaReader
             return _json.Value;
 
         // Recursion only ever goes through keywords that lead elsewhere: what has none is read in place, the rest once, as a rule.
-        if (sources.All is [var only] && !LeadsElsewhere(only.Value))
+        if (sources.All is [{ IsNegated: false } only] && !LeadsElsewhere(only.Value))
             return OfFacts(Facts(sources));
-        string key = sources.All is [{ Value.ValueKind: JsonValueKind.Object } alone] && alone.Value.EnumerateObject().Count() == 1
+        string key = sources.All is [{ Value.ValueKind: JsonValueKind.Object, IsNegated: false } alone] && alone.Value.EnumerateObject().Count() == 1
             && alone.Value.TryGetProperty("$ref", out JsonElement reference) && reference.ValueKind == JsonValueKind.String
             ? _document.Resolve(reference.GetString()!, alone.Path).Path : sources.Key;
         if (!_rules.TryGetValue(key, out Rule? rule))
@@ -77,7 +80,7 @@ internal sealed partial class SchemaReader
     }
 
     private static bool LeadsElsewhere(JsonElement schema) =>
-        schema.ValueKind == JsonValueKind.Object && schema.EnumerateObject().Any(keyword => keyword.Name is "$ref" or "allOf" or "anyOf" or "oneOf");
+        schema.ValueKind == JsonValueKind.Object && schema.EnumerateObject().Any(keyword => keyword.Name is "$ref" or "allOf" or "anyOf" or "oneOf" or "not" or "if" or "dependentSchemas" or "dependencies");
 
     private Node ReadAll(SchemaSource root)
     {
@@ -101,23 +104,31 @@ internal sealed partial class SchemaReader
     /// <summary>Values that fit <paramref name="facts"/>.</summary>
     public Node OfFacts(SchemaFacts facts)
     {
-        if (facts.IsNever)
+        if (facts.IsHopeless)
             return Node.Never;
+        if (ValuesOf(facts) is { } values)
+            return Node.Any([.. values.Select(_json.Exactly)]);
         if (facts.Choices is not [var choice, ..])
             return OfTypes(facts);
-        SchemaFacts others = facts with { Choices = [.. facts.Choices.Skip(1)], Ancestors = facts.References };
+        SchemaFacts others = WithoutFirstChoice(facts);
         var ways = new List<Node>();
-        foreach (SchemaSource branch in choice)
+        foreach (SchemaWay way in choice)
         {
             if (++_choiceCount > MaxChoices)
                 throw SchemaDocument.Error(facts.Path, $"more than {MaxChoices} combinations of alternatives; make the schema simpler");
 
             // Nothing else is demanded: the branch as it stands, by its own rule if it is a reference.
-            ways.Add(IsBare(others) ? Of(SchemaSources.Of(branch)) : OfFacts(_keywords.Add(others, branch)));
+            ways.Add(way.Demand is null && IsBare(others) ? Of(way.Sources) : OfFacts(_keywords.Add(others, way)));
         }
 
         return Node.Any([.. ways]);
     }
+
+    /// <summary>The values that fit, where they are given one by one; null where they are not.</summary>
+    public IEnumerable<JsonElement>? ValuesOf(SchemaFacts facts) => facts.Values?.Where(value => Fits(facts with { Values = null }, value));
+
+    /// <summary>What is left to demand when a way of the first choice is taken.</summary>
+    public static SchemaFacts WithoutFirstChoice(SchemaFacts facts) => facts with { Choices = [.. facts.Choices.Skip(1)], Ancestors = facts.References };
 
     private static bool IsBare(SchemaFacts facts) =>
         facts == new SchemaFacts { Path = facts.Path, Choices = facts.Choices, Ancestors = facts.Ancestors, References = facts.References } && facts.Choices.Count == 0;
@@ -125,9 +136,7 @@ internal sealed partial class SchemaReader
     private Node OfTypes(SchemaFacts facts)
     {
         SchemaTypes types = facts.Types ?? (facts.Implied == SchemaTypes.None ? SchemaTypes.All : facts.Implied);
-        if (facts.Values is not null)
-            return OfValues(facts, facts.Types ?? SchemaTypes.All);
-        if (types == SchemaTypes.All && facts.Implied == SchemaTypes.None)
+        if (types == SchemaTypes.All && facts.Implied == SchemaTypes.None && facts.Excluded.Count == 0)
             return _json.Value;
         var ways = new List<Node>();
         if (types.HasFlag(SchemaTypes.Object))
@@ -137,11 +146,13 @@ internal sealed partial class SchemaReader
         if (types.HasFlag(SchemaTypes.String))
             ways.Add(OfString(facts));
         if (types.HasFlag(SchemaTypes.Integer))
-            ways.Add(NumberRange.Of(facts.Numbers with { IsInteger = !types.HasFlag(SchemaTypes.Number) }));
-        if (types.HasFlag(SchemaTypes.Boolean))
-            ways.Add(Node.Any(Node.Text("true"), Node.Text("false")));
-        if (types.HasFlag(SchemaTypes.Null))
-            ways.Add(Node.Text("null"));
+            ways.Add(OfNumber(facts with { Numbers = facts.Numbers with { IsInteger = !types.HasFlag(SchemaTypes.Number) } }));
+        foreach ((string text, JsonValueKind kind, SchemaTypes type) in Literals)
+        {
+            if (types.HasFlag(type) && facts.Excluded.All(value => value.ValueKind != kind))
+                ways.Add(Node.Text(text));
+        }
+
         return Node.Any([.. ways]);
     }
 }

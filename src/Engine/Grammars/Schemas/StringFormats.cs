@@ -33,6 +33,12 @@ internal static class StringFormats
 
     private static readonly string[] Annotations = ["int32", "int64", "float", "double", "password", "byte", "binary", "decimal", "enum", "text", "string"];
 
+    // No text is of two of these, whichever way their standards are read.
+    private static readonly string[] Exclusive = ["date", "time", "date-time", "uuid", "email", "ipv4", "ipv6", "uri"];
+
+    /// <summary>Whether no text is of all these formats.</summary>
+    public static bool AreExclusive(IReadOnlyList<string> names) => names.Where(name => Exclusive.Contains(name, StringComparer.Ordinal)).Distinct(StringComparer.Ordinal).Count() > 1;
+
     /// <summary>The names of all, for errors.</summary>
     public static string Names => string.Join(", ", Patterns.Keys);
 
