@@ -15,7 +15,7 @@ public sealed class LimitTests
         { "not within not", GrammarKind.JsonSchema, Nested(60, inner => $$"""{"not":{{inner}} }""", """{"type":"string"}""") },
         { "deep objects", GrammarKind.JsonSchema, Nested(60, inner => $$"""{"required":["a"],"properties":{"a":{{inner}} } }""", """{"type":"string"}""") },
         { "a long enum", GrammarKind.JsonSchema, $$"""{"enum":[{{Many(20_000, i => $"\"value {i}\"")}}]}""" },
-        { "a longer enum", GrammarKind.JsonSchema, $$"""{"enum":[{{Many(300_000, i => $"\"value {i}\"")}}]}""" },
+        { "a longer enum", GrammarKind.JsonSchema, $$"""{"enum":[{{Many(200_000, i => $"\"value {i}\"")}}]}""" },
         { "not of a long enum", GrammarKind.JsonSchema, $$"""{"type":"string","not":{"enum":[{{Many(5000, i => $"\"value {i}\"")}}]} }""" },
         { "minLength", GrammarKind.JsonSchema, """{"type":"string","minLength":2000000000}""" },
         { "minItems", GrammarKind.JsonSchema, """{"type":"array","minItems":2000000000}""" },
@@ -53,7 +53,7 @@ public sealed class LimitTests
         catch (OperatingException error)
         {
             Assert.Equal(OperatingError.InvalidRequest, error.Error);
-            Assert.Matches("^(schema #|regex|rule|grammar|The grammar is too ambiguous)", error.Message);
+            Assert.Matches("^(schema|regex|rule|grammar|The grammar is too ambiguous)", error.Message);
         }
 
         Assert.True(Stopwatch.GetElapsedTime(start).TotalSeconds < Soon, name);
