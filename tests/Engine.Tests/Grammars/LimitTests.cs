@@ -1,14 +1,10 @@
-using System.Diagnostics;
 using Conclave.Engine.Grammars;
 
 namespace Conclave.Engine.Tests.Grammars;
 
-/// <summary>What somebody writes who means to harm, or has no idea of sizes: it works, or is refused by name, and soon.</summary>
+/// <summary>What somebody writes who means to harm, or has no idea of sizes: it works, or is refused by name. Each took for ever, or all memory, if sizes were not bounded.</summary>
 public sealed class LimitTests
 {
-    // Seconds; far more than any takes, since machines that run tests are busy.
-    private const int Soon = 60;
-
     public static TheoryData<string, GrammarKind, string> Monsters => new()
     {
         { "not within anyOf within not", GrammarKind.JsonSchema, Nested(20, inner => $$"""{"anyOf":[{{inner}},{"not":{{inner}}}]}""", "{}") },
@@ -39,9 +35,8 @@ public sealed class LimitTests
 
     [Theory]
     [MemberData(nameof(Monsters))]
-    public void A_monster_works_or_is_refused_by_name_and_soon(string name, GrammarKind kind, string text)
+    public void A_monster_works_or_is_refused_by_name(string name, GrammarKind kind, string text)
     {
-        long start = Stopwatch.GetTimestamp();
         try
         {
             CompiledGrammar grammar = GrammarWalk.Compile(kind, text, Vocabularies.Demo);
@@ -55,8 +50,6 @@ public sealed class LimitTests
             Assert.Equal(OperatingError.InvalidRequest, error.Error);
             Assert.Matches("^(schema|regex|rule|grammar|The grammar is too ambiguous)", error.Message);
         }
-
-        Assert.True(Stopwatch.GetElapsedTime(start).TotalSeconds < Soon, name);
     }
 
     private static string Many(int count, Func<int, string> element) => string.Join(',', Enumerable.Range(0, count).Select(element));
