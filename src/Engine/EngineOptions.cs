@@ -19,6 +19,12 @@ public sealed record EngineOptions
     /// <summary>With <see cref="StepTokens"/> 0: how long a step in which streams decode should take at most, as far as prompts are the reason.</summary>
     public int StepTargetMs { get; init; } = 250;
 
+    /// <summary>
+    /// How long a step in which no stream decodes should take at most. Whoever comes meanwhile waits for its end, and one of many seconds could not be told from one that hangs: behind a long context a
+    /// row may take a quarter of a second.
+    /// </summary>
+    public int PromptStepTargetMs { get; init; } = 1500;
+
     /// <summary>Waiting for this long is worth one level of priority.</summary>
     public int AgingMs { get; init; } = 10_000;
 
@@ -45,6 +51,7 @@ public sealed record EngineOptions
         Require(MaxStepRows >= MaxBatch && MaxStepRows <= 65536, nameof(MaxStepRows), $"between {nameof(MaxBatch)} ({MaxBatch}) and 65536", MaxStepRows);
         Require(StepTokens == 0 || (StepTokens >= MaxBatch && StepTokens <= MaxStepRows), nameof(StepTokens), $"0, or between {nameof(MaxBatch)} ({MaxBatch}) and {nameof(MaxStepRows)} ({MaxStepRows})", StepTokens);
         Require(StepTargetMs >= 1, nameof(StepTargetMs), "at least 1", StepTargetMs);
+        Require(PromptStepTargetMs >= 1, nameof(PromptStepTargetMs), "at least 1", PromptStepTargetMs);
         Require(AgingMs is >= 1 and <= 86_400_000, nameof(AgingMs), "between 1 and 86400000 (a day)", AgingMs);
         Require(KvMemorySizeBytes >= 1, nameof(KvMemorySizeBytes), "at least one KV page", KvMemorySizeBytes);
         Require(Speculation.Drafts is >= 0 and <= SpeculationOptions.MaxDrafts, nameof(Speculation), $"between 0 and {SpeculationOptions.MaxDrafts} drafts", Speculation.Drafts);

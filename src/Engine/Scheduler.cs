@@ -27,10 +27,12 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
     private readonly StepSegment[] _segments = new StepSegment[options.MaxBatch];
     private readonly FairShare _shares = new();
     private readonly StepBudget _budget = new(options.StepTokens, Math.Min(options.MaxBatch + 16, options.MaxStepRows), options.MaxStepRows, options.StepTargetMs);
+    private readonly StepBudget _promptBudget = new(0, Math.Min(StepBudget.TileRows, options.MaxStepRows), options.MaxStepRows, options.PromptStepTargetMs);
     private long _arrivals;
     private int _plannedRows;
     private bool _isBudgetBinding;
     private bool _isDecodeOnly;
+    private bool _isPromptOnly;
 
     /// <summary>Sequences that wait for room.</summary>
     public int WaitingCount => _waiting.Count;
@@ -79,11 +81,12 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
         foreach (Sequence sequence in _running)
             decoding += sequence.IsDecoding ? 1 : 0;
 
-        // Nobody's stream waits for a step without decode rows: it may be as large as the model allows.
-        int rowsLeft = (decoding > 0 ? _budget.Rows : options.MaxStepRows) - decoding;
+        // Nobody's stream waits for a step without decode rows: it may take longer.
+        int rowsLeft = (decoding > 0 ? _budget : _promptBudget).Rows - decoding;
         int draftsLeft = decoding < _running.Count ? rowsLeft * 3 / 4 : rowsLeft;
         int segmentCount = 0;
         _isDecodeOnly = decoding > 0 && decoding == _running.Count;
+        _isPromptOnly = decoding == 0;
 
         // Decode rows first: a token per running stream and step, however long the prompts that come in; drafts as far as that leaves room.
         foreach (Sequence sequence in _running)
@@ -103,7 +106,7 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
             if (remaining == 0)
                 continue;
             int chunk = Math.Min(remaining, rowsLeft);
-            _isBudgetBinding |= chunk < remaining && decoding > 0;
+            _isBudgetBinding |= chunk < remaining;
             if (chunk == 0)
                 break;
             _segments[segmentCount++] = new StepSegment(sequence, chunk, NeedsLogits: chunk == remaining);
@@ -121,7 +124,7 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
     public void RecordStep(double tookMs)
     {
         if (_isBudgetBinding)
-            _budget.Record(_plannedRows, tookMs);
+            (_isPromptOnly ? _promptBudget : _budget).Record(_plannedRows, tookMs);
         else if (_isDecodeOnly)
             _budget.RecordDecode(tookMs);
     }

@@ -24,6 +24,20 @@ public sealed class ServeBenchTests
         }
     }
 
+    /// <summary>Three servers one after the other with one disk tier; that all of them answer alike is checked by the command.</summary>
+    [Fact]
+    public async Task Bench_prefix_measures_what_is_found_in_memory_and_on_disk()
+    {
+        Outcome run = await Command.Run(["bench", "prefix", "--lengths", "100,300", "--prompts", "1", "--threads", "2", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument document = JsonDocument.Parse(run.Out);
+        JsonElement[] figures = [.. document.RootElement.EnumerateArray()];
+        Assert.Equal([100, 300], figures.Select(f => f.GetProperty("prompt_tokens").GetInt32()));
+        Assert.All(figures, f => Assert.InRange(f.GetProperty("cached_tokens").GetInt32(), f.GetProperty("prompt_tokens").GetInt32() - 63, f.GetProperty("prompt_tokens").GetInt32() + 63));
+        foreach (string place in new[] { "computed_ms", "memory_ms", "file_cache_ms", "disk_ms" })
+            Assert.All(figures, f => Assert.InRange(f.GetProperty(place).GetDouble(), 0.01, 600_000));
+    }
+
     [Theory]
     [InlineData("--rates", "fast")]
     [InlineData("--rates", "1,0")]

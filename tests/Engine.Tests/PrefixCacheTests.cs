@@ -142,6 +142,46 @@ public sealed class PrefixCacheTests
         Assert.Equal(alone, crowd);
         EngineStatus status = await crowded.StatusWhenAsync(status => status is { Running: 0, PagesInUse: 0 });
         Assert.True(status.Preemptions > 0 && status.RestoredTokens > 0 && status.Disk!.Reads > 0, $"{status}");
+
+        // Of what gave way, no more than the last page of each is computed again.
+        Assert.InRange(status.RecomputedTokens, 0, status.Preemptions * KvLayout.BlockTokens);
+    }
+
+    /// <summary>
+    /// One that came later and is more urgent takes place and pages of a sequence, all of them: every full page of it is then read from disk, none computed again, and only what stood in its last,
+    /// partly filled page is.
+    /// </summary>
+    [Theory]
+    [InlineData("tiny-f32", KvType.F32, 0)]
+    [InlineData("dsa", KvType.FP8, 0)]
+    [InlineData("mtp", KvType.BF16, 2)]
+    public async Task Full_pages_of_who_gives_way_are_read_from_disk_and_not_computed_again(string golden, KvType type, int drafts)
+    {
+        const int Pages = 6;
+        using var tier = new DiskTier();
+        using var model = new TinyModel(golden, new KvOptions { Type = type });
+        EngineOptions options = model.Options(maxBatch: 1, pages: Pages) with { Speculation = SpeculationOptions.Always(drafts) };
+        GenerationRequest low = Request(Prompt(200), maxTokens: 150), high = Request(Prompt(340, from: 7), maxTokens: 40) with { Priority = 1 };
+        string[] expected;
+        using (var alone = new Engine(model.Transformer, options, TimeProvider.System))
+            expected = await RunAsync(alone, low, 0);
+        using var engine = new Engine(model.Transformer, options with { KvDisk = new KvDiskOptions { Directory = tier.Directory, SizeBytes = 1 << 30 } }, tier.Clock, tier.Log);
+        using Sequence first = engine.Submit(low);
+        List<string> got = [];
+        while (got.Count < 10)
+            got.Add(await first.ReadOneAsync());
+        using Sequence second = engine.Submit(high);
+        await second.ReadAllAsync();
+        got.AddRange(await first.ReadBitsAsync());
+        Assert.Equal(expected, got);
+        EngineStatus status = await engine.StatusWhenAsync(status => status is { Running: 0, PagesInUse: 0 });
+        Assert.Equal(1, status.Preemptions);
+
+        // The other one filled the memory: not one page of the first was left in it.
+        Assert.Equal(status.Disk!.Reads * KvLayout.BlockTokens, status.RestoredTokens);
+        Assert.InRange(status.Disk.Reads, 3, Pages - 1);
+        Assert.InRange(status.RecomputedTokens, 0, KvLayout.BlockTokens);
+        Assert.Empty(tier.Log.Warnings);
     }
 
     [Fact]

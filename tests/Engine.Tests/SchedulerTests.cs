@@ -67,6 +67,28 @@ public sealed class SchedulerTests
         Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, memory.HeldCount));
     }
 
+    /// <summary>Behind a long context rows take longer and longer: steps of a prompt alone are cut as well, and grow again when they are quick.</summary>
+    [Fact]
+    public void Steps_without_streams_are_bounded_in_time_too()
+    {
+        using KvMemory memory = Memory(200);
+        var scheduler = new Scheduler(new EngineOptions { MaxBatch = 4, MaxStepRows = 256, PromptStepTargetMs = 1000 }, memory);
+        using Sequence sequence = Sequence(prompt: 10_000, output: 1);
+        scheduler.Enqueue(sequence, 0);
+        int[] rows = new int[6];
+        int[] tookMs = [1000, 2000, 4000, 8000, 2000, 1];
+        for (int i = 0; i < rows.Length; i++)
+        {
+            StepSegment segment = Assert.Single(scheduler.Plan(0).ToArray());
+            rows[i] = segment.RowCount;
+            sequence.Pages.Length += segment.RowCount;
+            scheduler.RecordStep(tookMs[i]);
+        }
+
+        Assert.Equal([256, 256, 128, 32, 16, 16], rows);
+        Assert.Equal(32, Assert.Single(scheduler.Plan(0).ToArray()).RowCount);
+    }
+
     [Fact]
     public void Clearing_gives_everything_back()
     {

@@ -34,7 +34,8 @@ internal sealed record Answer(string Content, string Reasoning, string Tokens, s
 /// <param name="Answer">The answer.</param>
 /// <param name="Began">When it was sent; <see cref="Stopwatch"/> ticks, as below.</param>
 /// <param name="Arrivals">When each piece with tokens came; empty if it was not streamed.</param>
-internal sealed record Exchange(ChaosCase Case, Answer Answer, long Began, IReadOnlyList<long> Arrivals);
+/// <param name="CachedTokens">Prompt tokens that the server did not compute.</param>
+internal sealed record Exchange(ChaosCase Case, Answer Answer, long Began, IReadOnlyList<long> Arrivals, int CachedTokens = 0);
 
 /// <summary>Sends requests and notes when each token arrives.</summary>
 internal sealed class LoadClient : IDisposable
@@ -60,7 +61,7 @@ internal sealed class LoadClient : IDisposable
             var reading = new Reading();
             if (@case.Streams) await ReadStream(reading, response, limit.Token);
             else reading.Add(JsonNode.Parse(await response.Content.ReadAsStringAsync(limit.Token))!, "message");
-            return new Exchange(@case, reading.Answer, began, reading.Arrivals);
+            return new Exchange(@case, reading.Answer, began, reading.Arrivals, reading.CachedTokens);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
@@ -90,12 +91,14 @@ internal sealed class LoadClient : IDisposable
 
         public List<long> Arrivals { get; } = [];
 
+        public int CachedTokens { get; private set; }
+
         public Answer Answer => new(_content.ToString(), _reasoning.ToString(), _tokens.ToString(), _finish, _count);
 
         public void Add(JsonNode body, string part)
         {
             if (body["error"] is { } error) throw new HttpRequestException($"an error instead of an answer: {error.ToJsonString()}");
-            if (body["usage"] is { } usage) _count = (int)usage["completion_tokens"]!;
+            if (body["usage"] is { } usage) (_count, CachedTokens) = ((int)usage["completion_tokens"]!, (int)usage["prompt_cache_hit_tokens"]!);
             if (body["choices"] is not JsonArray { Count: > 0 } choices) return;
             JsonNode choice = choices[0]!;
             int before = _content.Length + _reasoning.Length + _tokens.Length;

@@ -33,7 +33,8 @@ public sealed unsafe partial class KvMemory
 
     /// <summary>
     /// Whether a sequence that is about to be admitted had better wait, because pages of its <paramref name="tokens"/> are being read from disk; the first call starts that. Always false
-    /// without a second tier, if nothing is there, if there is no room for it, or if computing is quicker. When the wait is over, the pages are cached.
+    /// without a second tier, if nothing is there, if there is no room for it, or if computing is quicker. When the wait is over, the pages are cached; should they be evicted before the
+    /// sequence is admitted, they are read once more.
     /// </summary>
     /// <param name="fetch">The sequence's own; null at first, and again when it has lost its pages.</param>
     /// <param name="tokens">Prompt, and output of an earlier life.</param>
@@ -42,6 +43,10 @@ public sealed unsafe partial class KvMemory
     {
         if (_disk is null)
             return false;
+
+        // What was read may have been evicted again while the sequence waited for room.
+        if (fetch is { IsDone: true, Keys.Length: > 0 } && Walk(tokens, scope, out _) < fetch.FirstPage + fetch.ReadCount)
+            fetch = null;
         fetch ??= StartFetch(_disk, tokens, scope) ?? KvFetch.Nothing;
         return !fetch.IsDone;
     }

@@ -1,7 +1,7 @@
 namespace Conclave.Engine.Scheduling;
 
 /// <summary>
-/// Most rows of a step in which streams decode: it bounds the time between two of their tokens while prompts are computed. Fixed, or found by measuring: a step
+/// Most rows of a step: where streams decode it bounds the time between two of their tokens while prompts are computed, elsewhere the wait of whoever comes meanwhile. Fixed, or found by measuring: a step
 /// that took longer than the target shrinks it in proportion, a quicker one lets it grow by half at most. The target is never less than twice the time of a step without prompts: on
 /// a machine that needs longer than that for decoding alone, prompts would get on no more, and nobody be the better for it. Tokens do not depend on any of this.
 /// </summary>
@@ -11,12 +11,15 @@ namespace Conclave.Engine.Scheduling;
 /// <param name="targetMs">Time that a step should take at most.</param>
 internal sealed class StepBudget(int fixedRows, int leastRows, int mostRows, double targetMs)
 {
+    /// <summary>Measured budgets are multiples of this, as far as their limits allow.</summary>
+    public const int TileRows = 16;
+
     private double _decodeMs;
 
     /// <summary>The budget of the next step.</summary>
     public int Rows { get; private set; } = fixedRows > 0 ? fixedRows : Math.Clamp(256, leastRows, mostRows);
 
-    /// <summary>Learns from a step of <paramref name="rows"/> rows in which streams decoded and the budget cut a prompt short.</summary>
+    /// <summary>Learns from a step of <paramref name="rows"/> rows in which the budget cut a prompt short.</summary>
     public void Record(int rows, double tookMs)
     {
         if (fixedRows == 0)
@@ -30,6 +33,6 @@ internal sealed class StepBudget(int fixedRows, int leastRows, int mostRows, dou
     public static int Next(int rows, double tookMs, double targetMs, int leastRows, int mostRows)
     {
         double ratio = Math.Clamp(targetMs / Math.Max(tookMs, 0.001), 0.25, 1.5);
-        return Math.Clamp((int)((rows * ratio) + 8) / 16 * 16, leastRows, mostRows);
+        return Math.Clamp((int)((rows * ratio) + (TileRows / 2)) / TileRows * TileRows, leastRows, mostRows);
     }
 }

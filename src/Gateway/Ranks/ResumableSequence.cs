@@ -165,11 +165,14 @@ internal sealed partial class ResumableSequence
         return false;
     }
 
-    /// <summary>The rank says that its step hangs, or does so no more: time for which patience runs, as if the rank had failed.</summary>
+    /// <summary>
+    /// The rank says that its step hangs, or does so no more. Patience runs while it does, as if the rank had failed; a step that ends after all, of a long prompt say, has brought the sequence forward.
+    /// </summary>
     private void Stall(bool isStalled)
     {
         _isStalled = isStalled;
-        if (isStalled && _troubleSince == 0) _troubleSince = _clock.GetTimestamp();
+        if (!isStalled) _troubleSince = 0;
+        else if (_troubleSince == 0) _troubleSince = _clock.GetTimestamp();
         _writer.TryWrite(new RunChunk(null, IsWaiting: isStalled));
     }
 

@@ -174,6 +174,22 @@ public sealed class SequenceRunnerTests
         Assert.Single(cluster.Rank("a").Commands);
     }
 
+    /// <summary>A long prompt on a slow machine: every step of it takes long enough to look like one that hangs, and all of them together longer than anyone is patient with one.</summary>
+    [Fact]
+    public async Task Steps_that_take_long_but_end_are_progress()
+    {
+        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 1000, RefreshMs = 50 }, "a").StartAsync();
+        int chunks = 0;
+        cluster.Rank("a").Before = async (i, token) =>
+        {
+            if (i != 3 || chunks == 32) return null;
+            await Task.Delay(50, token);
+            return new TokenChunk { Position = i, Ids = [], IsStalled = chunks++ % 4 != 3 };
+        };
+        Assert.Equal(FakeCluster.Whole(MaxTokens), (await cluster.RunAsync(FakeCluster.Command())).Tokens);
+        Assert.Single(cluster.Rank("a").Commands);
+    }
+
     [Fact]
     public async Task A_slow_reader_does_not_hold_the_rank_up()
     {

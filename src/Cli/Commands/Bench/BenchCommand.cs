@@ -17,6 +17,7 @@ internal static class BenchCommand
         RebalanceBench.Create(),
         SpeculateBench.Create(),
         ServeBench.Create(),
+        PrefixBench.Create(),
         GrammarBench.Create(),
     };
 }

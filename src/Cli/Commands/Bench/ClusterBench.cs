@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Json;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -51,11 +50,7 @@ internal static class ClusterBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        foreach (Option<int> option in new[] { Batch, Context, PrefillRows, Rounds })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Batch, Context, PrefillRows, Rounds);
         if (parsed.GetValue(Batch) < 2) throw new ArgumentException($"--batch: {parsed.GetValue(Batch)} is out of range; two ranks need at least 2");
         if (parsed.GetValue(Seconds) is not (> 0 and < 10_000)) throw new ArgumentException($"--seconds: {parsed.GetValue(Seconds)} is out of range; it must be above 0");
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
@@ -69,7 +64,7 @@ internal static class ClusterBench
             await Compare("prefill", "two ranks", whole, [first, second], ranks: 2, parsed, cancellationToken),
             await Compare("prefill", "one rank", whole, [first, second], ranks: 1, parsed, cancellationToken),
         ];
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintCamelCaseJson(figures);
         else Show(figures);
         return CommandLine.Done;
     }

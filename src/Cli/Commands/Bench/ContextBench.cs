@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 
@@ -44,13 +43,9 @@ internal static class ContextBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        foreach (Option<int> option in new[] { Chunk, Decode, Threads, Runs })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Chunk, Decode, Threads, Runs);
         KvOptions kv = ModelOptions.Kv(parsed.GetValue(KvType)!, parsed.GetValue(PageTokens));
-        int[] lengths = ReadLengths(parsed.GetValue(Lengths)!);
+        int[] lengths = BenchOptions.Numbers(parsed, Lengths, 10_000_000);
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
         using var checkpoint = Checkpoint.Open(model.Directory);
         using var workers = new WorkerPool(parsed.GetValue(Threads));
@@ -73,7 +68,7 @@ internal static class ContextBench
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(parsed.GetValue(Model) ?? parsed.GetValue(Config)!))), parsed.GetValue(Threads), kv.Type.ToString(), kv.PageTokens, parsed.GetValue(Chunk), Formula(checkpoint.Config, kv.Type),
             [.. lengths.Select((length, i) => Figures(length, samples[i], Math.Min(length, parsed.GetValue(Chunk)), first, subject.SizeBytesPerToken(length)))],
             speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels);
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(report, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintJson(report);
         else Show(report);
         return CommandLine.Done;
     }
@@ -96,12 +91,6 @@ internal static class ContextBench
         return new ContextFigures(
             length, rows / MachineSpeed.Median(samples.Select(sample => sample.PrefillMs)) * 1e3, MachineSpeed.Median(samples.Select(sample => sample.PrefillAttentionMs)) / rows,
             1e3 / decodeMs, decodeMs, attentionMs, attentionMs / firstAttentionMs, sizeBytesPerToken);
-    }
-
-    private static int[] ReadLengths(string text)
-    {
-        int[] lengths = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => int.TryParse(part, out int length) ? length : 0)];
-        return Array.TrueForAll(lengths, length => length >= 1) ? lengths : throw new ArgumentException($"--lengths: '{text}' is no list of numbers from 1 on such as 1024,4096");
     }
 
     private static void Show(ContextReport r)

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 
@@ -35,13 +34,9 @@ internal static class LayerBench
 
     private static int Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        foreach (Option<int> option in new[] { Context, Threads, Runs })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Context, Threads, Runs);
         if (parsed.GetValue(Prefill) < 0) throw new ArgumentException($"--prefill: {parsed.GetValue(Prefill)} is out of range; it must be at least 0");
-        int[] batches = Numbers(Batch, parsed.GetValue(Batch)!), silos = Numbers(Silos, parsed.GetValue(Silos)!);
+        int[] batches = BenchOptions.Numbers(parsed, Batch, 1024), silos = BenchOptions.Numbers(parsed, Silos, 1024);
         string file = BenchModel.ConfigFile(parsed.GetValue(Config)!);
         ModelConfig whole = ModelConfig.LoadFile(file), config = TwoLayers(whole, parsed.GetValue(Experts));
         DType type = parsed.GetValue(Type) == "fp8" ? DType.F8E4M3 : DType.BF16;
@@ -59,15 +54,9 @@ internal static class LayerBench
         var figures = new LayerBenchFigures(
             Path.GetFileName(file), config.RoutedExpertCount, workers.ThreadCount, speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs),
             layers, [.. silos.SelectMany(n => batches.Select(batch => WholeModelEstimate.Of(whole, layers, run.Work, speed.MemoryGigabytesPerSecond, n, batch)))]);
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
         else Show(figures, whole);
         return CommandLine.Done;
-    }
-
-    private static int[] Numbers(Option<string> option, string text)
-    {
-        int[] numbers = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => int.TryParse(part, out int number) ? number : 0)];
-        return Array.TrueForAll(numbers, number => number is >= 1 and <= 1024) ? numbers : throw new ArgumentException($"{option.Name}: '{text}' is no list of numbers from 1 to 1024 such as 1,8,32");
     }
 
     /// <summary>The same model with one dense and one MoE layer and a small vocabulary.</summary>

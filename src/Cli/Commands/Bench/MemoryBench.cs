@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Model;
 
 namespace Conclave.Cli.Commands.Bench;
@@ -27,11 +26,7 @@ internal static class MemoryBench
 
     private static int Run(ParseResult parsed)
     {
-        foreach (Option<int> option in new[] { Threads, Megabytes, Runs })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Threads, Megabytes, Runs);
         var figures = new List<MemoryFigures>();
         foreach (int threads in new[] { 1, parsed.GetValue(Threads) }.Distinct())
         {
@@ -43,7 +38,7 @@ internal static class MemoryBench
 
         if (parsed.GetValue(Json))
         {
-            Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+            BenchOptions.PrintJson(figures);
             return CommandLine.Done;
         }
 

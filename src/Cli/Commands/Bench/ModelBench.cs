@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
 
@@ -53,13 +52,9 @@ internal static class ModelBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        foreach (Option<int> option in new[] { Decode, Context, Threads, Runs })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Decode, Context, Threads, Runs);
         if (parsed.GetValue(Prefill) < 0) throw new ArgumentException($"--prefill: {parsed.GetValue(Prefill)} is out of range; it must be at least 0");
-        int[] batches = Batches(parsed.GetValue(Batch)!);
+        int[] batches = BenchOptions.Numbers(parsed, Batch, 1024);
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
         using var checkpoint = Checkpoint.Open(model.Directory, ModelOptions.ReadCompute(parsed.GetValue(Compute)!));
         using var workers = new WorkerPool(parsed.GetValue(Threads));
@@ -90,15 +85,9 @@ internal static class ModelBench
             prefills.Count == 0 ? null : PrefillOf(prefills, parsed.GetValue(Prefill), speed.FmaGigaflops),
             [.. batches.Select((batch, i) => DecodeOf(decodes[i], batch))],
             speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels);
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
         else Show(figures, [.. profiles.Where(profile => profile.Steps > 0)]);
         return CommandLine.Done;
-    }
-
-    private static int[] Batches(string text)
-    {
-        int[] batches = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => int.TryParse(part, out int batch) ? batch : 0)];
-        return Array.TrueForAll(batches, batch => batch is >= 1 and <= 1024) ? batches : throw new ArgumentException($"--batch: '{text}' is no list of numbers from 1 to 1024 such as 1,8,32");
     }
 
     private static PrefillFigures PrefillOf(List<ModelSample> samples, int tokens, double fmaGigaflops)

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Grains;
 using Conclave.Grains.Transport;
 using Conclave.Model;
@@ -54,11 +53,7 @@ internal static class OverlapBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        foreach (Option<int> option in new[] { Batch, Context, Steps, Threads })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Batch, Context, Steps, Threads);
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
         using var checkpoint = Checkpoint.Open(model.Directory);
         var link = new LinkConditions { BandwidthBytesPerSecond = (long)(parsed.GetValue(Bandwidth) * 1e9) };
@@ -80,7 +75,7 @@ internal static class OverlapBench
             if (figures.Count == 1 && parsed.GetValue(Trace) is { } trace) WriteTrace(rank, far, trace);
         }
 
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintCamelCaseJson(figures);
         else Show(figures);
         return CommandLine.Done;
     }

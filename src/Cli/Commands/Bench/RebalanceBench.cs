@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Text.Json;
 using Conclave.Cli.Admin;
 using Conclave.Cli.Local;
 using Conclave.Grains;
@@ -36,17 +35,13 @@ internal static class RebalanceBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        foreach (Option<int> option in new[] { Threads, Sequences, MaxTokens, Rounds })
-        {
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
-        }
-
+        BenchOptions.RequirePositive(parsed, Threads, Sequences, MaxTokens, Rounds);
         if (parsed.GetValue(Silos) is not (>= 2 and <= 16)) throw new ArgumentException($"--silos: {parsed.GetValue(Silos)} is out of range; it must be 2 to 16, replicas lie on different silos");
         if (parsed.GetValue(Seconds) is not (> 0 and < 10_000)) throw new ArgumentException($"--seconds: {parsed.GetValue(Seconds)} is out of range; it must be above 0");
         string? given = parsed.GetValue(Model) ?? (parsed.GetValue(Config) is null ? DemoModel.Find() : null);
         using BenchModel model = await BenchModel.Open(given, parsed.GetValue(Config) ?? "", cancellationToken);
         RebalanceFigures figures = await Measure(parsed, Path.GetFullPath(model.Directory), cancellationToken);
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(new { stepSource = StepSource, pages = Pages, target = RebalanceFigures.Target, figures }, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintCamelCaseJson(new { stepSource = StepSource, pages = Pages, target = RebalanceFigures.Target, figures });
         else Show(figures);
         return CommandLine.Done;
     }

@@ -1,12 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Net;
-using System.Text.Json;
-using Conclave.Gateway;
 using Conclave.Model.Tokenization;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 
 namespace Conclave.Cli.Commands.Bench;
 
@@ -42,8 +36,8 @@ internal static class ServeBench
         if (!(seconds is > 0 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--duration: {seconds} is out of range; it must be above 0 to 86400 seconds"));
         double[]? rates = ParseRates(parsed.GetValue(Rates)!);
         string directory = Model.Directory(parsed);
-        await using WebApplication? app = parsed.GetValue(Url) is null ? await Start(parsed, directory, cancellationToken) : null;
-        Uri gateway = parsed.GetValue(Url) is { } url ? Server(url) : new Uri(app!.Urls.First());
+        await using BenchServer? own = parsed.GetValue(Url) is null ? await BenchServer.Start(Model.Silo(parsed), Model.Variant(parsed), cancellationToken) : null;
+        Uri gateway = own?.Address ?? Server(parsed.GetValue(Url)!);
         using var load = new ServeLoad(gateway, Tokenizer.Load(directory), parsed.GetValue(PromptTokens), parsed.GetValue(OutputTokens), parsed.GetValue(Seed));
 
         // Pages of the weights are touched, code is compiled; not measured.
@@ -56,26 +50,9 @@ internal static class ServeBench
             if (rates is null && figures[^1].IsSaturated) break;
         }
 
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
         else Show(figures);
         return CommandLine.Done;
-    }
-
-    /// <summary>A whole server on ports of its own.</summary>
-    private static async Task<WebApplication> Start(ParseResult parsed, string directory, CancellationToken cancellationToken)
-    {
-        var gateway = new GatewayOptions { ModelDirectory = directory, Listen = new IPEndPoint(IPAddress.Loopback, ServeHost.FreePort()), ChatVariant = Model.Variant(parsed) };
-        WebApplication app = ServeHost.Build(Model.Silo(parsed), gateway, LogLevel.None);
-        try
-        {
-            await app.StartAsync(cancellationToken);
-            return app;
-        }
-        catch
-        {
-            await app.DisposeAsync();
-            throw;
-        }
     }
 
     private static Uri Server(string text) => Uri.TryCreate(text.TrimEnd('/') + "/", UriKind.Absolute, out Uri? url) && url.Scheme is "http" or "https"

@@ -1,9 +1,6 @@
 using System.Diagnostics;
 using System.Net;
-using System.Text;
-using System.Text.Json.Nodes;
 using Conclave.Cli.Chaos;
-using Conclave.Gateway;
 using Conclave.Model.Tokenization;
 
 namespace Conclave.Cli.Commands.Bench;
@@ -102,28 +99,6 @@ internal sealed class ServeLoad(Uri gateway, Tokenizer tokenizer, int promptToke
 
     private static double Ms(long ticks) => ticks * 1000.0 / Stopwatch.Frequency;
 
-    /// <summary>A prompt of random letters, as long as asked for and like no other, so that no prefix is found.</summary>
-    private ChaosCase Case(Random random, int number)
-    {
-        var text = new StringBuilder();
-        while (tokenizer.Encode(text.ToString()).Length < promptTokens)
-        {
-            for (int i = Math.Max(1, promptTokens / 16); i > 0; i--)
-                text.Append((char)random.Next('a', 'z' + 1)).Append(random.Next(3) == 0 ? " " : "");
-        }
-
-        return new ChaosCase(number, Body(text.ToString(), random.Next()), Streams: true);
-    }
-
-    private JsonObject Body(string prompt, int requestSeed) => new()
-    {
-        ["model"] = ServedModel.ChatAlias,
-        ["messages"] = new JsonArray(new JsonObject { ["role"] = "user", ["content"] = prompt }),
-        ["max_tokens"] = outputTokens,
-        ["ignore_eos"] = true,
-        ["temperature"] = 1,
-        ["seed"] = requestSeed,
-        ["stream"] = true,
-        ["stream_options"] = new JsonObject { ["include_usage"] = true },
-    };
+    /// <summary>A prompt like no other, so that no prefix is found.</summary>
+    private ChaosCase Case(Random random, int number) => new(number, BenchRequest.Body(BenchRequest.Prompt(tokenizer, random, promptTokens), outputTokens, random.Next()), Streams: true);
 }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Cli.Evaluation;
 using Conclave.Engine;
 using Conclave.Engine.Speculation;
@@ -43,11 +42,10 @@ internal static class SpeculateBench
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         string directory = parsed.GetValue(Model) ?? DemoModel.Find();
-        foreach (Option<int> option in new[] { Count, Threads })
-            if (parsed.GetValue(option) < 1) throw new ArgumentException($"{option.Name}: {parsed.GetValue(option)} is out of range; it must be at least 1");
+        BenchOptions.RequirePositive(parsed, Count, Threads);
         string[] names = ["off", .. parsed.GetValue(Drafts)!.Split(',', StringSplitOptions.TrimEntries)];
         SpeculationOptions[] settings = [.. names.Select(name => ModelOptions.Speculation("--drafts", name))];
-        int[] batches = [.. parsed.GetValue(Batch)!.Split(',').Select(text => int.TryParse(text, out int batch) && batch is >= 1 and <= 256 ? batch : throw new ArgumentException($"--batch: '{text}' is not a number of 1 to 256"))];
+        int[] batches = BenchOptions.Numbers(parsed, Batch, 256);
         using var checkpoint = Checkpoint.Open(directory);
         if (checkpoint.Config.NextTokenPredictLayers == 0) throw new ArgumentException($"--model: {directory} has no MTP module, so there is nothing to draft with");
         var skills = Load(parsed, directory);
@@ -61,7 +59,7 @@ internal static class SpeculateBench
                 figures.AddRange(Figures(skill, batch, names, await run.Measure(requests, cancellationToken)));
         }
 
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
         else Show(figures);
         return CommandLine.Done;
     }

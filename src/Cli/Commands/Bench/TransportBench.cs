@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Conclave.Grains.Transport;
 
 namespace Conclave.Cli.Commands.Bench;
@@ -65,7 +64,7 @@ internal static class TransportBench
         int floorPort = int.Parse(await child.ReadLine(cancellationToken), System.Globalization.CultureInfo.InvariantCulture);
         string address = await child.ReadLine(cancellationToken);
         TransportFigures[] figures = new TransportRounds(address, floorPort, spinUs, TimeSpan.FromSeconds(parsed.GetValue(Seconds))).Measure(SizesBytes);
-        if (parsed.GetValue(Json)) Console.WriteLine(JsonSerializer.Serialize(figures, new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, WriteIndented = true }));
+        if (parsed.GetValue(Json)) BenchOptions.PrintCamelCaseJson(figures);
         else Show(figures);
         return CommandLine.Done;
     }
