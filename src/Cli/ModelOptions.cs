@@ -27,7 +27,7 @@ internal sealed class ModelOptions
     public Option<string> KvMemory { get; } = new("--kv-memory") { Description = "Memory for KV pages, such as 512M or 8G", DefaultValueFactory = _ => "1G", HelpName = "SIZE" };
 
     /// <summary>Checked by hand, so that the remedy can be named.</summary>
-    public Option<string> KvType { get; } = new("--kv-dtype") { Description = "What KV pages hold: f32, bf16 (half of it) or fp8 (a quarter); tokens depend on it, so all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
+    public Option<string> KvType { get; } = KvTypeOption();
 
     public Option<int> PageTokens { get; } = new("--page-tokens") { Description = "Tokens of a KV page, a multiple of 64; the prefix cache counts in pages", DefaultValueFactory = _ => KvLayout.BlockTokens, HelpName = "N" };
 
@@ -149,6 +149,9 @@ internal sealed class ModelOptions
             throw new ArgumentException($"--chat-format: {e.Message}");
         }
     }
+
+    /// <summary><c>--kv-dtype</c>, which measurements take too.</summary>
+    public static Option<string> KvTypeOption() => new("--kv-dtype") { Description = "What KV pages hold: f32, bf16 (half of it) or fp8 (a quarter); tokens depend on it, so all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };
 
     /// <summary><c>--compute</c>, which measurements take too.</summary>
     public static Option<string> ComputeOption() => new("--compute") { Description = "Large matrix products: f32, or w8a8 (weights and inputs rounded to 8 bits when the model is loaded: faster, other tokens, memory for the copies); all silos must agree", DefaultValueFactory = _ => "f32", HelpName = "TYPE" };

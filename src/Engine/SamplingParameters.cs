@@ -47,7 +47,7 @@ public sealed record SamplingParameters
         // Written as what must hold, so that NaN, which fails every comparison, is refused.
         Require(Temperature is >= 0 and <= 2, "temperature", "[0, 2]");
         Require(TopP is > 0 and <= 1, "top_p", "(0, 1]");
-        Require(TopK >= 0, "top_k", $"[0, {int.MaxValue}]");
+        Require(TopK >= 0, "top_k", $"[0, {int.MaxValue}], 0 or -1 for all tokens");
         Require(MinP is >= 0 and <= 1, "min_p", "[0, 1]");
         Require(RepetitionPenalty is >= 0.01f and <= 100, "repetition_penalty", "[0.01, 100]");
         Require(FrequencyPenalty is >= -2 and <= 2, "frequency_penalty", "[-2, 2]");

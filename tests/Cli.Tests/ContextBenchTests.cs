@@ -20,6 +20,7 @@ public sealed class ContextBenchTests
         double formula = report.GetProperty("kv_bytes_per_token_by_formula").GetDouble();
         foreach (JsonElement c in contexts)
         {
+            Assert.InRange(c.GetProperty("prompt_tokens_per_second").GetDouble(), 1e-3, 1e9);
             Assert.InRange(c.GetProperty("prefill_tokens_per_second").GetDouble(), 1e-3, 1e9);
             Assert.InRange(c.GetProperty("decode_tokens_per_second").GetDouble(), 1e-3, 1e9);
             Assert.InRange(c.GetProperty("decode_attention_ms").GetDouble(), 1e-9, c.GetProperty("decode_ms").GetDouble());
@@ -30,7 +31,17 @@ public sealed class ContextBenchTests
         Assert.Equal(1, contexts[0].GetProperty("decode_attention_ratio").GetDouble());
     }
 
+    [Fact]
+    public async Task Contexts_that_are_not_computed_say_so()
+    {
+        Outcome run = await Command.Run(["bench", "context", "--model", Command.Golden("tiny-f32"), "--lengths", "64", "--chunk", "16", "--decode", "1", "--threads", "1", "--runs", "1", "--prefill-seconds", "0", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument document = JsonDocument.Parse(run.Out);
+        Assert.Equal(JsonValueKind.Null, document.RootElement.GetProperty("contexts")[0].GetProperty("prompt_tokens_per_second").ValueKind);
+    }
+
     [Theory]
+    [InlineData("--prefill-seconds", "-1")]
     [InlineData("--lengths", "12,x")]
     [InlineData("--kv-dtype", "int3")]
     [InlineData("--page-tokens", "96")]

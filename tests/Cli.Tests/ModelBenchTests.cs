@@ -33,6 +33,39 @@ public sealed class ModelBenchTests
         Assert.InRange(decode[1].GetProperty("experts_per_layer").GetDouble(), 4, 12);
     }
 
+    /// <summary>With 8 bits a step reads half of what BF16 takes, and a scale and a correction for every 128 weights.</summary>
+    [Fact]
+    public async Task Weights_in_8_bits_count_as_such()
+    {
+        string[] command = ["bench", "model", "--model", Path.Combine(Command.Root, "models", "demo"), "--prefill", "0", "--decode", "2", "--batch", "1", "--context", "8", "--threads", "1", "--runs", "1", "--kv-dtype", "bf16", "--json"];
+        double[] bytes = new double[2];
+        foreach ((int i, string compute) in new[] { (0, "f32"), (1, "w8a8") })
+        {
+            Outcome run = await Command.Run([.. command, "--compute", compute]);
+            Assert.True(run.Code == 0, run.Error);
+            using JsonDocument document = JsonDocument.Parse(run.Out);
+            JsonElement decode = document.RootElement.GetProperty("decode")[0];
+            bytes[i] = decode.GetProperty("weight_gb_per_second").GetDouble() / decode.GetProperty("tokens_per_second").GetDouble();
+            Assert.Equal("BF16", document.RootElement.GetProperty("kv_type").GetString());
+        }
+
+        Assert.InRange(bytes[1] / bytes[0], 0.5, 0.75);
+    }
+
+    [Fact]
+    public async Task Bench_kernels_measures_every_type_and_number_of_rows()
+    {
+        Outcome run = await Command.Run(["bench", "kernels", "--shape", "60x130,128x64", "--rows", "1,7", "--types", "f32,bf16,fp8,w8a8", "--megabytes", "1", "--threads", "2", "--runs", "1", "--json"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument document = JsonDocument.Parse(run.Out);
+        JsonElement[] products = [.. document.RootElement.GetProperty("products").EnumerateArray()];
+        Assert.Equal(
+            from shape in new[] { "60x130", "128x64" } from type in new[] { "f32", "bf16", "fp8", "w8a8" } from rows in new[] { 1, 7 } select (shape, type, rows),
+            products.Select(p => (p.GetProperty("shape").GetString()!, p.GetProperty("type").GetString()!, p.GetProperty("rows").GetInt32())));
+        foreach (string figure in new[] { "us", "weight_gb_per_second", "memory_share", "gflops", "fma_share" })
+            Assert.All(products, p => Assert.InRange(p.GetProperty(figure).GetDouble(), 1e-9, 1e9));
+    }
+
     [Fact]
     public async Task Bench_memory_measures_one_thread_and_all()
     {
@@ -100,6 +133,9 @@ public sealed class ModelBenchTests
 
     [Theory]
     [InlineData("layer", "--experts", "7")]
+    [InlineData("kernels", "--shape", "512")]
+    [InlineData("kernels", "--types", "f32,int3")]
+    [InlineData("model", "--kv-dtype", "int3")]
     [InlineData("model", "--batch", "1,x")]
     [InlineData("model", "--decode", "0")]
     [InlineData("model", "--prefill", "-1")]

@@ -8,10 +8,18 @@ public sealed unsafe class Int8Weights : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, nint> _matrices = [];
+    private readonly Dictionary<string, long> _sizes = [];
     private long _sizeBytes;
 
     /// <summary>Bytes that they take so far.</summary>
     public long SizeBytes => Interlocked.Read(ref _sizeBytes);
+
+    /// <summary>Bytes of the matrix <paramref name="name"/>; null if it is not used in 8 bits.</summary>
+    public long? SizeBytesOf(string name)
+    {
+        lock (_gate)
+            return _sizes.TryGetValue(name, out var size) ? size : null;
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -36,6 +44,7 @@ public sealed unsafe class Int8Weights : IDisposable
             HugePages.Advise(memory, size);
             NativeMemory.Clear(memory, (nuint)size);
             _matrices[name] = (nint)memory;
+            _sizes[name] = size;
             Interlocked.Add(ref _sizeBytes, size);
             return Int8Matrix.Make(weight, memory);
         }

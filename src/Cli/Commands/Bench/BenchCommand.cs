@@ -9,6 +9,7 @@ internal static class BenchCommand
     {
         ModelBench.Create(),
         LayerBench.Create(),
+        KernelBench.Create(),
         MemoryBench.Create(),
         ContextBench.Create(),
         TransportBench.Create(),

@@ -12,7 +12,10 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="DecodeAttentionMs">Attention's part of it: norm, projections, indexer, attention over the pages.</param>
 internal sealed record ContextSample(double PrefillMs, double PrefillAttentionMs, double DecodeMs, double DecodeAttentionMs);
 
-/// <summary>One sequence behind contexts of different lengths. The pages are filled with random latents: as much work as those of a text, without computing it.</summary>
+/// <summary>
+/// One sequence of random text behind contexts of different lengths. Its pages are filled with random latents at first: as much work as those of the text, without computing it. <see cref="Prefill"/> computes
+/// as much of the text as there is time for.
+/// </summary>
 internal sealed class ContextRun : IDisposable
 {
     private readonly Arena _memory = new();
@@ -23,19 +26,20 @@ internal sealed class ContextRun : IDisposable
     private readonly KvPageTable _pages;
     private readonly int[] _text;
     private readonly int _steps;
+    private readonly int _chunk;
 
     public ContextRun(Checkpoint checkpoint, WorkerPool workers, KvOptions kv, int longest, int chunk, int steps)
     {
         ModelConfig config = checkpoint.Config;
         if (longest + 1 > config.MaxPositions) throw new ArgumentException($"--lengths: {longest} tokens and one to decode exceed the model's context of {config.MaxPositions}");
-        _steps = steps;
+        (_steps, _chunk) = (steps, chunk);
         _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
         _model = new Transformer(checkpoint, _experts, workers, chunk, kv: kv);
         _batch = new StepBatch(config, chunk, 1);
         _model.Timeline = _timeline = new StepTimeline(TimeProvider.System);
         _pages = NewSequence(longest + 1);
         var random = new Random(7);
-        _text = [.. Enumerable.Range(0, chunk).Select(_ => random.Next(config.VocabularySize))];
+        _text = [.. Enumerable.Range(0, longest + 1).Select(_ => random.Next(config.VocabularySize))];
         KvFiller.Fill(_model.KvLayout, _pages, longest, seed: 1);
     }
 
@@ -53,17 +57,42 @@ internal sealed class ContextRun : IDisposable
     {
         for (int round = 0; round < 3; round++)
         {
-            Step(Math.Max(0, length - _text.Length), Math.Min(length, _text.Length));
+            Step(Math.Max(0, length - _chunk), Math.Min(length, _chunk));
             for (int step = 0; step < 10; step++) Step(length, 1);
             // Methods are compiled again in the background once they have been called often.
             await Task.Delay(150, cancellationToken);
         }
     }
 
+    /// <summary>
+    /// Computes the whole text from its first token on, in chunks, until <paramref name="limit"/> is reached: seconds for each of <paramref name="lengths"/>, null where there was not enough time. What is not computed
+    /// stays random.
+    /// </summary>
+    public double?[] Prefill(int[] lengths, TimeSpan limit, CancellationToken cancellationToken)
+    {
+        var seconds = new double?[lengths.Length];
+        double elapsed = 0;
+        int position = 0;
+        foreach (int length in lengths.Distinct().Order())
+        {
+            while (position < length && elapsed < limit.TotalSeconds)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                int rows = Math.Min(_chunk, length - position);
+                elapsed += Step(position, rows).Ms / 1e3;
+                position += rows;
+            }
+
+            for (int i = 0; i < lengths.Length && position == length; i++) seconds[i] = lengths[i] == length ? elapsed : seconds[i];
+        }
+
+        return seconds;
+    }
+
     /// <summary>Measures once; the context stays as it was but for its last chunk.</summary>
     public ContextSample Measure(int length)
     {
-        int rows = Math.Min(length, _text.Length);
+        int rows = Math.Min(length, _chunk);
         (double prefillMs, double prefillAttentionMs) = Step(length - rows, rows);
         Step(length, 1);
         var steps = Enumerable.Range(0, _steps).Select(_ => Step(length, 1)).ToList();
@@ -82,7 +111,7 @@ internal sealed class ContextRun : IDisposable
     {
         _pages.Length = position;
         _batch.Clear();
-        _batch.Add(_pages, _text.AsSpan(0, rows), LogitRows.Last);
+        _batch.Add(_pages, _text.AsSpan(position, rows), LogitRows.Last);
         _timeline.Clear();
         long start = Stopwatch.GetTimestamp();
         _model.Forward(_batch);

@@ -46,8 +46,11 @@ internal sealed unsafe class MachineSpeed : IDisposable
         return sorted.Length == 0 ? double.NaN : (sorted[sorted.Length / 2] + sorted[(sorted.Length - 1) / 2]) / 2;
     }
 
-    /// <summary>Reads the buffer <paramref name="passes"/> times, then multiplies for about a tenth of a second, and takes note of both. Returns the bandwidth of the moment, GB/s.</summary>
-    public double Measure(int passes = 3)
+    /// <summary>Reads the buffer <paramref name="passes"/> times, then multiplies for some milliseconds, and takes note of both. Returns the bandwidth of the moment, GB/s.</summary>
+    public double Measure(int passes = 3) => MeasureBoth(passes).GigabytesPerSecond;
+
+    /// <summary>As <see cref="Measure"/>; returns both, GB/s and GFLOP/s.</summary>
+    public (double GigabytesPerSecond, double Gigaflops) MeasureBoth(int passes = 1)
     {
         var bandwidths = new List<double>();
         for (int i = 0; i < passes; i++)
@@ -65,7 +68,7 @@ internal sealed unsafe class MachineSpeed : IDisposable
         _fma.Add((double)Items * Rounds * MultiplyLoop.FlopsPerRound / Stopwatch.GetElapsedTime(begin).TotalSeconds / 1e9);
         double bandwidth = Median(bandwidths);
         _memory.Add(bandwidth);
-        return bandwidth;
+        return (bandwidth, _fma[^1]);
     }
 
     public void Dispose() => NativeMemory.AlignedFree(_buffer);

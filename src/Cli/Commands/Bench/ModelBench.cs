@@ -26,7 +26,7 @@ internal sealed record DecodeFigures(
 
 /// <summary>What <c>bench model</c> prints.</summary>
 internal sealed record ModelFigures(
-    string Model, int Threads, PrefillFigures? Prefill, IReadOnlyList<DecodeFigures> Decode, double MemoryGbPerSecond, double FmaGflops, int Runs, string Kernels);
+    string Model, int Threads, PrefillFigures? Prefill, IReadOnlyList<DecodeFigures> Decode, double MemoryGbPerSecond, double FmaGflops, int Runs, string Kernels, string KvType, string Compute);
 
 /// <summary><c>conclave bench model</c>: prefill and decoding of one model in this process, beside what the machine can give.</summary>
 internal static class ModelBench
@@ -39,13 +39,14 @@ internal static class ModelBench
     private static readonly Option<int> Context = new("--context") { Description = "Tokens that each sequence has before it decodes", DefaultValueFactory = _ => 128 };
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
     private static readonly Option<int> Runs = new("--runs") { Description = "Measurements of each kind, in turns; medians are shown", DefaultValueFactory = _ => 3 };
-    private static readonly Option<bool> Profile = new("--profile") { Description = "Tell what decode steps spend their time with" };
+    private static readonly Option<bool> Profile = new("--profile") { Description = "Tell what steps spend their time with" };
     private static readonly Option<string> Compute = ModelOptions.ComputeOption();
+    private static readonly Option<string> KvType = ModelOptions.KvTypeOption();
     private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
 
     public static Command Create()
     {
-        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Profile, Compute, Json };
+        var command = new Command("model", "Prefill and decoding of a model, against memory bandwidth and multiply-add rate of the same run") { Model, Config, Prefill, Decode, Batch, Context, Threads, Runs, Profile, Compute, KvType, Json };
         command.SetAction(Run);
         return command;
     }
@@ -55,25 +56,27 @@ internal static class ModelBench
         BenchOptions.RequirePositive(parsed, Decode, Context, Threads, Runs);
         if (parsed.GetValue(Prefill) < 0) throw new ArgumentException($"--prefill: {parsed.GetValue(Prefill)} is out of range; it must be at least 0");
         int[] batches = BenchOptions.Numbers(parsed, Batch, 1024);
+        KvOptions kv = ModelOptions.Kv(parsed.GetValue(KvType)!, KvLayout.BlockTokens);
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
         using var checkpoint = Checkpoint.Open(model.Directory, ModelOptions.ReadCompute(parsed.GetValue(Compute)!));
         using var workers = new WorkerPool(parsed.GetValue(Threads));
         using var speed = new MachineSpeed(workers, 512L << 20);
-        using var subject = new ModelRun(checkpoint, workers, batches.Max(), parsed.GetValue(Context), parsed.GetValue(Decode), parsed.GetValue(Prefill));
+        using var subject = new ModelRun(checkpoint, workers, batches.Max(), parsed.GetValue(Context), parsed.GetValue(Decode), parsed.GetValue(Prefill), kv);
         await subject.WarmUp(cancellationToken);
-        var profiles = batches.Select(_ => (Ms: new double[Enum.GetValues<StepActivity>().Length], Steps: 0)).ToArray();
+        var profiles = batches.Select(batch => new StepProfile($"decode {batch}")).ToArray();
+        var prefillProfile = new StepProfile($"prefill {Math.Min(parsed.GetValue(Prefill), ModelRun.MaxChunk)}");
         List<ModelSample> prefills = [];
         var decodes = batches.Select(_ => new List<ModelSample>()).ToArray();
         for (int run = 0; run < parsed.GetValue(Runs); run++)
         {
             double before = speed.Measure();
+            subject.Profile = parsed.GetValue(Profile) ? prefillProfile : null;
             if (parsed.GetValue(Prefill) > 0) prefills.Add(subject.Prefill());
             for (int i = 0; i < batches.Length; i++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 subject.Profile = parsed.GetValue(Profile) ? profiles[i] : null;
                 ModelSample sample = subject.Decode(batches[i]);
-                profiles[i] = subject.Profile ?? profiles[i];
                 double after = speed.Measure();
                 decodes[i].Add(sample with { Bandwidth = (before + after) / 2 });
                 before = after;
@@ -84,9 +87,9 @@ internal static class ModelBench
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(parsed.GetValue(Model) ?? parsed.GetValue(Config)!))), parsed.GetValue(Threads),
             prefills.Count == 0 ? null : PrefillOf(prefills, parsed.GetValue(Prefill), speed.FmaGigaflops),
             [.. batches.Select((batch, i) => DecodeOf(decodes[i], batch))],
-            speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels);
+            speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs), subject.Kernels, kv.Type.ToString(), ModelOptions.ReadCompute(parsed.GetValue(Compute)!).ToString());
         if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
-        else Show(figures, [.. profiles.Where(profile => profile.Steps > 0)]);
+        else Show(figures, [prefillProfile, .. profiles]);
         return CommandLine.Done;
     }
 
@@ -108,19 +111,15 @@ internal static class ModelBench
         MachineSpeed.Median(samples.Select(sample => sample.KernelShare)),
         samples.Average(sample => sample.ExpertsPerLayer));
 
-    private static void Show(ModelFigures f, (double[] Ms, int Steps)[] profiles)
+    private static void Show(ModelFigures f, StepProfile[] profiles)
     {
-        Console.WriteLine($"{f.Model}, {f.Threads} threads, {f.Kernels}; memory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
+        Console.WriteLine($"{f.Model}, {f.Threads} threads, {f.Kernels}, products {f.Compute}, KV {f.KvType};\nmemory {f.MemoryGbPerSecond:F1} GB/s, FMA loop {f.FmaGflops:F0} GFLOP/s; medians of {f.Runs}");
         var table = new TextTable(1, "work", "tokens/s", "ms", "weights\nGB/s", "of\nmemory", "GFLOP/s", "of\nFMA", "in\nkernels", "experts\na layer");
         if (f.Prefill is { } p) table.AddRow($"prefill {p.Tokens}", $"{p.TokensPerSecond:F0}", $"{1e3 * p.Tokens / p.TokensPerSecond:F0}", "", "", $"{p.Gflops:F0}", $"{p.FmaShare:P0}", "", "");
         foreach (DecodeFigures d in f.Decode)
             table.AddRow($"decode {d.Batch}", $"{d.TokensPerSecond:F1}", $"{d.StepMs:F2}", $"{d.WeightGbPerSecond:F1}", $"{d.MemoryShare:P0}", $"{d.Gflops:F0}", $"{d.Gflops / f.FmaGflops:P0}", $"{d.KernelShare:P0}", $"{d.ExpertsPerLayer:F1}");
         table.Write();
-        Console.WriteLine("GB/s: weights read. Kernels: share of the step's thread. Experts: different ones in a layer of a step.");
-        if (profiles.Length == 0) return;
-        var times = new TextTable(1, ["ms a step", .. f.Decode.Select(d => $"decode {d.Batch}")]);
-        foreach (StepActivity activity in Enum.GetValues<StepActivity>().Where(activity => Array.Exists(profiles, profile => profile.Ms[(int)activity] > 0)))
-            times.AddRow([$"{activity}", .. profiles.Select(profile => $"{profile.Ms[(int)activity] / profile.Steps:F3}")]);
-        times.Write();
+        Console.WriteLine("GB/s: weights read, as they are used: with w8a8 those of 8 bits. Kernels: share of the step's thread. Experts: different ones in a layer of a step.");
+        StepProfile.Write(profiles);
     }
 }

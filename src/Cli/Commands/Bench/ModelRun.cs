@@ -28,6 +28,9 @@ internal sealed record ModelSample(int Steps, double Seconds, double MedianStepM
 /// </summary>
 internal sealed class ModelRun : IDisposable
 {
+    /// <summary>Rows of a prefill step, unless told otherwise.</summary>
+    public const int MaxChunk = 512;
+
     private static readonly SamplingParameters Greedy = new() { Temperature = 0 };
     private readonly Arena _pages = new();
     private readonly LocalExpertDispatch _experts;
@@ -43,14 +46,14 @@ internal sealed class ModelRun : IDisposable
     private readonly int _prefill;
     private readonly int _chunk;
 
-    public ModelRun(Checkpoint checkpoint, WorkerPool workers, int sequences, int context, int steps, int prefill, int chunk = 512)
+    public ModelRun(Checkpoint checkpoint, WorkerPool workers, int sequences, int context, int steps, int prefill, KvOptions kv, int chunk = MaxChunk)
     {
         ModelConfig config = checkpoint.Config;
         (_context, _steps, _prefill, _chunk) = (context, steps, prefill, chunk);
         if (Math.Max(prefill, context + steps) > config.MaxPositions) throw new ArgumentException($"--prefill, --context and --decode: more tokens than the {config.MaxPositions} of the model's context");
         _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
         int rows = Math.Max(sequences, Math.Min(chunk, Math.Max(prefill, context)));
-        _model = new Transformer(checkpoint, _experts, workers, rows);
+        _model = new Transformer(checkpoint, _experts, workers, rows, kv: kv);
         _batch = new StepBatch(config, rows, sequences);
         _sampler = new SamplerScratch(config.VocabularySize);
         _model.Probe = _work = new ModelWork(checkpoint);
@@ -62,8 +65,8 @@ internal sealed class ModelRun : IDisposable
     /// <summary>Which kernels run.</summary>
     public string Kernels => _model.KernelTier.ToString();
 
-    /// <summary>Milliseconds that decode steps have spent with each <see cref="StepActivity"/> so far, and their number; nothing is noted while null.</summary>
-    public (double[] Ms, int Steps)? Profile { get; set; }
+    /// <summary>Takes note of what steps spend their time with; null for nothing.</summary>
+    public StepProfile? Profile { get; set; }
 
     /// <summary>Runs everything often enough for the just-in-time compiler to have done its best, and gives every sequence its context.</summary>
     public async Task WarmUp(CancellationToken cancellationToken)
@@ -90,7 +93,7 @@ internal sealed class ModelRun : IDisposable
     {
         _work.Clear();
         long kernels = _model.KernelTicks, start = Stopwatch.GetTimestamp();
-        Fill(0, _prefill);
+        Fill(0, _prefill, isProfiled: true);
         Choose(0, _prefill);
         long ticks = Stopwatch.GetTimestamp() - start;
         ModelSample sample = Sample([ticks], ticks, kernels, ((double)_prefill * (_prefill + 1)) / 2);
@@ -109,7 +112,7 @@ internal sealed class ModelRun : IDisposable
         for (int step = 0; step < _steps; step++)
         {
             DecodeStep(batch, step);
-            Note();
+            Profile?.Add(_timeline);
             long now = Stopwatch.GetTimestamp();
             steps[step] = now - before;
             before = now;
@@ -138,13 +141,6 @@ internal sealed class ModelRun : IDisposable
             (double)(_model.KernelTicks - kernelsBefore) / ticks, _work.ExpertsPerLayer);
     }
 
-    private void Note()
-    {
-        if (Profile is not { } profile) return;
-        foreach (StepSpan span in _timeline.Spans) profile.Ms[(int)span.Activity] += 1e3 * (span.End - span.Start) / Stopwatch.Frequency;
-        Profile = (profile.Ms, profile.Steps + 1);
-    }
-
     private void DecodeStep(int batch, int step)
     {
         _batch.Clear();
@@ -155,15 +151,13 @@ internal sealed class ModelRun : IDisposable
         }
 
         _work.Add(batch, batch);
-        _timeline.Clear();
-        _model.Timeline = Profile is null ? null : _timeline;
-        _model.Forward(_batch);
+        Forward();
         for (int i = 0; i < batch; i++) Choose(i, _context + step);
     }
 
     private void Choose(int logitRow, int position) => Sampler.Choose(new SamplingInput { Logits = _batch.Logits(logitRow), Position = position }, Greedy, _sampler);
 
-    private void Fill(int sequence, int tokens)
+    private void Fill(int sequence, int tokens, bool isProfiled = false)
     {
         KvPageTable pages = _sequences[sequence];
         pages.Length = 0;
@@ -174,8 +168,16 @@ internal sealed class ModelRun : IDisposable
             _batch.Clear();
             _batch.Add(pages, _texts[sequence].AsSpan(start, rows), isLast ? LogitRows.Last : LogitRows.None);
             _work.Add(rows, isLast ? 1 : 0);
-            _model.Forward(_batch);
+            Forward();
+            if (isProfiled) Profile?.Add(_timeline);
         }
+    }
+
+    private void Forward()
+    {
+        _timeline.Clear();
+        _model.Timeline = Profile is null ? null : _timeline;
+        _model.Forward(_batch);
     }
 
     private unsafe KvPageTable NewSequence(int tokens)

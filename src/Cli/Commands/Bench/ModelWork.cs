@@ -18,6 +18,7 @@ internal sealed class ModelWork : IForwardProbe
     private long _logitRows;
     private long _experts;
 
+    /// <param name="checkpoint">The model, whose weights are bound: those that are used in 8 bits count as such.</param>
     public ModelWork(Checkpoint checkpoint)
     {
         ModelConfig c = _config = checkpoint.Config;
@@ -26,7 +27,10 @@ internal sealed class ModelWork : IForwardProbe
         foreach (ExpectedTensor tensor in TensorCatalog.All(c))
         {
             TensorView view = checkpoint.Tensors[tensor.Name];
-            long bytes = view.SizeBytes + (view.DType == DType.F8E4M3 ? checkpoint.Tensors[TensorCatalog.ScaleName(view.Name)].SizeBytes : 0);
+            long stored = view.SizeBytes + (view.DType == DType.F8E4M3 ? checkpoint.Tensors[TensorCatalog.ScaleName(view.Name)].SizeBytes : 0);
+
+            // Products in 8 bits read the copy and not what is stored.
+            long bytes = checkpoint.Int8?.SizeBytesOf(tensor.Name) ?? stored;
             switch (tensor.Kind)
             {
                 case TensorKind.Mtp or TensorKind.Embedding:

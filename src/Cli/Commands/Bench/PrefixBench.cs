@@ -19,7 +19,7 @@ internal sealed record PrefixFigures(int PromptTokens, int CachedTokens, double 
 /// <summary><c>conclave bench prefix</c>: what it saves that a prompt's KV pages are found in memory, or on disk after a restart.</summary>
 internal static class PrefixBench
 {
-    private const int WarmUpTokens = 200;
+    private const int WarmUpTokens = 100;
 
     private static readonly ModelOptions Model = new();
     private static readonly Option<string> Lengths = new("--lengths") { Description = "Tokens of the prompts", DefaultValueFactory = _ => "512,1024", HelpName = "N,N,..." };
@@ -69,7 +69,7 @@ internal static class PrefixBench
         async Task<Exchange[][]> Ask(Uri server)
         {
             // Code is compiled, and the engine learns how long a token takes to compute.
-            for (int i = 0; i < 5; i++) await client.Run(server, Case(WarmUpTokens), cancellationToken);
+            for (int i = 0; i < 3; i++) await client.Run(server, Case(WarmUpTokens), cancellationToken);
             List<Exchange[]> all = [];
             foreach (ChaosCase[] ofLength in cases)
             {
