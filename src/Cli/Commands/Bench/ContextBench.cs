@@ -105,7 +105,7 @@ internal static class ContextBench
     private static void Show(ContextReport r)
     {
         Console.WriteLine($"{r.Model}, {r.Threads} threads, {r.Kernels}; KV {r.KvType}, pages of {r.PageTokens}, {r.KvBytesPerTokenByFormula} bytes a token by formula;\nmemory {r.MemoryGbPerSecond:F1} GB/s, FMA loop {r.FmaGflops:F0} GFLOP/s; medians of {r.Runs}");
-        var table = new TextTable(0, "context", "prompt\ntokens/s", "chunk\ntokens/s", "attention\nms a token", "decode\ntokens/s", "step\nms", "attention\nms", "of first", "KV bytes\na token");
+        var table = new TextTable(0, "context", "prompt\ntok/s", "chunk\ntok/s", "attention\nms a token", "decode\ntok/s", "step\nms", "attention\nms", "of\nfirst", "KV bytes\na token");
         foreach (ContextFigures c in r.Contexts)
             table.AddRow($"{c.Length}", c.PromptTokensPerSecond is { } whole ? $"{whole:F0}" : "-", $"{c.PrefillTokensPerSecond:F0}", $"{c.PrefillAttentionMsPerToken:F3}", $"{c.DecodeTokensPerSecond:F1}", $"{c.DecodeMs:F2}", $"{c.DecodeAttentionMs:F2}", $"{c.DecodeAttentionRatio:F2}", $"{c.KvBytesPerToken:F0}");
         table.Write();
