@@ -6,21 +6,19 @@ using Conclave.Model.Kernels;
 namespace Conclave.Cli.Commands.Bench;
 
 /// <summary>
-/// Products of one shape with weights of one type: so many different matrices, one after the other, that their weights come from memory. Each thread computes matrices of its own.
+/// Products of one shape with weights of one type: so many different matrices, one after the other, that their weights come from memory. Each thread computes matrices of its own, and arranges the rows
+/// for each of them.
 /// </summary>
 internal sealed unsafe class KernelRun : IDisposable
 {
-    /// <summary>Outputs of a call, about as many as the layers take.</summary>
-    private const int CallOutputs = 128;
-
     private const double SlotSeconds = 0.04;
     private readonly Arena _memory = new();
     private readonly WorkerPool _workers;
     private readonly Weight[] _weights;
     private readonly nint _inputs;
+    private readonly nint[] _arranged;
     private readonly nint[] _outputs;
     private readonly nint[] _scratch;
-    private readonly int _callsPerMatrix;
     private int _next;
 
     /// <param name="workers">Threads.</param>
@@ -33,7 +31,6 @@ internal sealed unsafe class KernelRun : IDisposable
     public KernelRun(WorkerPool workers, DType type, bool isInt8, int outputs, int inputs, int mostRows, long sizeBytes)
     {
         _workers = workers;
-        _callsPerMatrix = (outputs + CallOutputs - 1) / CallOutputs;
         var random = new Random(7);
         var model = new Weight((byte*)0, type, outputs, inputs);
         long stored = (long)outputs * inputs * model.ElementSizeBytes;
@@ -61,7 +58,8 @@ internal sealed unsafe class KernelRun : IDisposable
         for (long i = 0; i < (long)mostRows * inputs; i++) x[i] = (2 * random.NextSingle()) - 1;
         _inputs = (nint)x;
         _outputs = [.. Enumerable.Range(0, workers.ThreadCount).Select(_ => (nint)_memory.Floats((long)mostRows * outputs))];
-        _scratch = [.. Enumerable.Range(0, workers.ThreadCount).Select(_ => (nint)_memory.Floats(Linear.PanelFloats(inputs)))];
+        _arranged = [.. Enumerable.Range(0, workers.ThreadCount).Select(_ => (nint)_memory.Floats(Linear.InputFloats(inputs, mostRows)))];
+        _scratch = [.. Enumerable.Range(0, workers.ThreadCount).Select(_ => (nint)_memory.Floats(Linear.ScratchFloats(inputs)))];
     }
 
     /// <summary>Bytes that a product reads of its matrix, scales included.</summary>
@@ -82,18 +80,18 @@ internal sealed unsafe class KernelRun : IDisposable
     {
         var loop = new Products { Of = this, First = _next, Rows = rows };
         long start = Stopwatch.GetTimestamp();
-        _workers.Run(ref loop, count * _callsPerMatrix, _callsPerMatrix);
+        _workers.Run(ref loop, count, 1);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds / count;
         _next = (_next + count) % _weights.Length;
         return seconds;
     }
 
-    private void Call(int matrix, int call, int rows, int worker)
+    private void Multiply(int matrix, int rows, int worker)
     {
         ref readonly Weight weight = ref _weights[matrix % _weights.Length];
-        int start = call * CallOutputs;
-        KernelSet.Best.Linear(
-            weight, start, Math.Min(weight.Rows, start + CallOutputs), new RowSet((float*)_inputs, weight.Columns), new RowSet((float*)_outputs[worker], weight.Rows), rows, (float*)_scratch[worker]);
+        var arranged = (float*)_arranged[worker];
+        Linear.Arrange(weight, new RowSet((float*)_inputs, weight.Columns), rows, 0, Linear.Tiles(rows), arranged);
+        KernelSet.Best.Linear(weight, 0, weight.Rows, arranged, rows, new RowSet((float*)_outputs[worker], weight.Rows), (float*)_scratch[worker]);
     }
 
     /// <summary>Numbers of ordinary size, neither zero nor subnormal nor NaN.</summary>
@@ -119,7 +117,7 @@ internal sealed unsafe class KernelRun : IDisposable
 
         public readonly void Run(int start, int end, int worker)
         {
-            for (int item = start; item < end; item++) Of.Call(First + (item / Of._callsPerMatrix), item % Of._callsPerMatrix, Rows, worker);
+            for (int matrix = start; matrix < end; matrix++) Of.Multiply(First + matrix, Rows, worker);
         }
     }
 }
