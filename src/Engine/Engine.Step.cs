@@ -14,7 +14,6 @@ public sealed partial class Engine
             return false;
         Volatile.Write(ref _stepStarted, start);
 
-        long planned = _clock.GetTimestamp();
         var tally = default(StepTally);
         Span<StepRows> rows = _rows.AsSpan(0, segments.Length);
         try
@@ -23,7 +22,7 @@ public sealed partial class Engine
             _model.Forward(_batch);
             foreach (ref StepRows row in rows)
                 ChooseTokens(ref row, ref tally);
-            _speculator?.Draft(_batch, rows, planned);
+            _speculator?.Draft(_batch, rows);
         }
         catch (Exception fault)
         {

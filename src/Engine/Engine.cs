@@ -64,7 +64,7 @@ public sealed partial class Engine : IDisposable
         _log = log ?? NullLogger.Instance;
         _memory = CreateMemory(options);
         if (options.Speculation.Drafts > 0 && newDrafter(model, options) is { } drafter)
-            _speculator = new Speculator(drafter, new DraftPolicy(options.Speculation, options.MaxStepRows, options.MaxBatch), clock);
+            _speculator = new Speculator(drafter, new DraftPolicy(options.Speculation, options.MaxBatch), clock);
         _batch = new StepBatch(model.Config, options.MaxStepRows, Math.Min(options.MaxStepRows, options.MaxBatch * (1 + options.Speculation.Drafts)));
         _chooser = new TokenChooser(model.Config.VocabularySize);
         _rows = new StepRows[options.MaxBatch];

@@ -69,6 +69,15 @@ internal sealed unsafe class DecoderLayer
         buffers.Always.Run();
     }
 
+    /// <summary>Leaves in the pages what later rows attend to, and computes nothing else of the rows of <paramref name="pass"/>.</summary>
+    public void Store(Pass pass, LayerBuffers buffers)
+    {
+        pass.Mark(StepActivity.Attention, _index);
+        pass.RmsNorm(new RowSet(pass.Hidden, _config.HiddenSize), _inputNorm, new RowSet(pass.Normed, _config.HiddenSize), pass.Rows, _config.HiddenSize);
+        _attention.Store(pass, buffers.Attention);
+        pass.Mark(StepActivity.Done, _index);
+    }
+
     /// <summary>The rest: waits for the routed experts, wherever they live, and adds all outputs in ascending expert id.</summary>
     public void Complete(Pass pass, IExpertDispatch experts)
     {

@@ -72,7 +72,19 @@ public sealed unsafe class MtpModule : IDisposable
     public void Forward(StepBatch batch, StepBatch source)
     {
         if (batch.RowCount > 0)
-            Forward(batch, new RowSet(source.HiddenData, _model.Config.HiddenSize, batch.SourceRows));
+            Forward(batch, SourceOf(batch, source));
+    }
+
+    /// <summary>
+    /// Takes rows as the overload above does, of which nothing is predicted: they only leave their latents, which later rows attend to. That is a small part of a pass, since
+    /// the module is a single layer: no attention, no experts, no head.
+    /// </summary>
+    public void Store(StepBatch batch, StepBatch source)
+    {
+        if (batch.RowCount == 0)
+            return;
+        _hidden = SourceOf(batch, source);
+        _model.Store(batch, _embedding, _combine, _layer);
     }
 
     /// <summary>
@@ -82,6 +94,8 @@ public sealed unsafe class MtpModule : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _arena.Dispose();
+
+    private RowSet SourceOf(StepBatch batch, StepBatch source) => new(source.HiddenData, _model.Config.HiddenSize, batch.SourceRows);
 
     private void Forward(StepBatch batch, RowSet hidden)
     {

@@ -111,11 +111,16 @@ public sealed unsafe class Transformer : IDisposable
     /// </summary>
     internal void Forward(StepBatch batch, in Weight embedding, Action<Pass> combine, DecoderLayer layer, float* headNorm, in Weight head)
     {
-        Begin(batch);
-        Embed(embedding, new RowSet(_pass.Normed, Config.HiddenSize));
-        combine(_pass);
+        Combine(batch, embedding, combine);
         Layers(new ReadOnlySpan<DecoderLayer>(in layer));
         Head(headNorm, head);
+    }
+
+    /// <summary>Of one MTP module only the latents that later rows attend to: it has a single layer, so they depend on nothing behind <paramref name="combine"/>.</summary>
+    internal void Store(StepBatch batch, in Weight embedding, Action<Pass> combine, DecoderLayer layer)
+    {
+        Combine(batch, embedding, combine);
+        layer.Store(_pass, _buffers);
     }
 
     private static int WidestInput(ModelConfig c)
@@ -128,6 +133,13 @@ public sealed unsafe class Transformer : IDisposable
     {
         _step.Begin(batch);
         _pass.Take(batch, 0, 0, batch.RowCount);
+    }
+
+    private void Combine(StepBatch batch, in Weight embedding, Action<Pass> combine)
+    {
+        Begin(batch);
+        Embed(embedding, new RowSet(_pass.Normed, Config.HiddenSize));
+        combine(_pass);
     }
 
     /// <summary>

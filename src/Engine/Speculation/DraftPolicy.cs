@@ -1,15 +1,17 @@
+using System.Numerics;
+
 namespace Conclave.Engine.Speculation;
 
 /// <summary>
-/// Decides how many tokens to draft, from what it has seen: how often the first, second, ... draft was right, what a step of so many rows takes, and what drafting takes.
-/// A step of b sequences with n drafts each gives <c>b (1 + a1 + a1 a2 + ...)</c> tokens in <c>step(b (1 + n)) + n pass(b)</c>; the best rate wins. Every so often a neighbour of
-/// the best gets one step, so that what is believed of it stays true. With any drafts the module also reads the prompts: every token bears its share of that. It decides about time
-/// alone: no token depends on it.
+/// Decides how many tokens to draft, from what it has seen: how often the first, second, ... draft was right, and what a step with so many drafts takes over one without. A step with n
+/// drafts gives each sequence <c>1 + a1 + a1 a2 + ...</c> tokens in <c>cost(n)</c>; the best rate wins. Every so often a neighbour of the best is tried for a few steps, and compared with
+/// the steps just before: contexts that grow and a machine that others use as well change both alike. It decides about time alone: no token depends on it.
 /// </summary>
 internal sealed class DraftPolicy
 {
-    private const int FirstTrial = 4;
-    private const int LongestInterval = 64;
+    private const int TrialSteps = 3;
+    private const int UsualSteps = 5;
+    private const int LongestInterval = 128;
 
     // Another number of drafts must promise so much more: figures are never quite the same twice.
     private const double Margin = 1.02;
@@ -18,48 +20,57 @@ internal sealed class DraftPolicy
     private const double FirstAcceptance = 0.7;
     private const int FirstWeight = 8;
     private const int LongestMemory = 256;
-    private const double PromptWeight = 1.0 / 8;
 
     private readonly SpeculationOptions _options;
-    private readonly StepTimes _steps;
-    private readonly StepTimes _passes;
     private readonly double[] _acceptance;
     private readonly int[] _acceptanceWeights;
-    private double _promptRows;
-    private double _tokens;
-    private double _promptRowMs;
-    private int _trialInterval = FirstTrial;
-    private int _stepsSinceTrial;
-    private bool _triesMore;
 
-    public DraftPolicy(SpeculationOptions options, int maxStepRows, int maxBatch)
+    // By the logarithm of the number of sequences.
+    private readonly DraftCosts[] _costs;
+
+    // Of the steps under way, all with as many sequences: those as usual, and those of a trial.
+    private readonly RecentTimes _usual = new(UsualSteps);
+    private readonly RecentTimes _tried = new(TrialSteps);
+    private int _sequences;
+    private int? _trial;
+
+    public DraftPolicy(SpeculationOptions options, int maxBatch)
     {
         _options = options;
-        Best = options.IsAuto ? Math.Min(1, options.Drafts) : options.Drafts;
-        _steps = new StepTimes(maxStepRows);
-        _passes = new StepTimes(maxBatch);
         _acceptance = new double[options.Drafts];
         _acceptanceWeights = new int[options.Drafts];
         Array.Fill(_acceptance, FirstAcceptance);
         Array.Fill(_acceptanceWeights, FirstWeight);
+        _costs = [.. Enumerable.Range(0, BitOperations.Log2((uint)maxBatch) + 1).Select(_ => new DraftCosts(options.Drafts))];
     }
 
-    /// <summary>Drafts a step that are believed to pay most, for the batch of last time.</summary>
-    public int Best { get; private set; }
-
-    /// <summary>Drafts for each of the <paramref name="sequences"/> that decode in the next step: the best number, or now and then one beside it.</summary>
-    public int Next(int sequences)
+    /// <summary>Drafts for each of the sequences that decode in the next step: the best number, or now and then one beside it.</summary>
+    /// <param name="sequences">How many decode.</param>
+    /// <param name="lastMs">What drafting after the last call and the step behind it took, milliseconds; null if there was anything but decoding in it.</param>
+    public int Next(int sequences, double? lastMs)
     {
-        if (!_options.IsAuto || sequences == 0)
-            return Best;
-        Best = FindBest(sequences);
-        if (++_stepsSinceTrial < _trialInterval)
-            return Best;
-        _stepsSinceTrial = 0;
-        _trialInterval = Math.Min(2 * _trialInterval, LongestInterval);
-        _triesMore = !_triesMore;
-        int trial = _triesMore ? Best + 1 : Best - 1;
-        return trial < 0 ? 1 : trial > _options.Drafts ? Best - 1 : trial;
+        if (!_options.IsAuto)
+            return _options.Drafts;
+        if (sequences == 0)
+        {
+            Restart(0);
+            return 0;
+        }
+
+        DraftCosts costs = CostsOf(sequences);
+        if (sequences == _sequences && lastMs is { } milliseconds)
+            Record(costs, milliseconds);
+        else
+            Restart(sequences);
+        if (_trial is { } trial)
+            return trial;
+        int best = FindBest(costs);
+        if (best != costs.Best)
+            _usual.Clear();
+        costs.Best = best;
+        if (++costs.StepsSinceTrial >= costs.TrialInterval && _usual.Count >= TrialSteps)
+            _trial = BeginTrial(costs);
+        return _trial ?? best;
     }
 
     /// <summary>Takes note of the drafts of one sequence: so many were right, and where it says so the one behind them was wrong.</summary>
@@ -71,46 +82,80 @@ internal sealed class DraftPolicy
             Record(right, 0);
     }
 
-    /// <summary>Takes note of the time of a step of decode rows, milliseconds.</summary>
-    public void RecordStep(int rows, double milliseconds) => _steps.Add(rows, milliseconds);
-
-    /// <summary>Takes note of the time of drafting, milliseconds.</summary>
-    public void RecordDrafting(int sequences, int drafts, double milliseconds) => _passes.Add(sequences, milliseconds / drafts);
-
-    /// <summary>Takes note of what a step did: rows of prompts, and tokens that it gave.</summary>
-    public void RecordWork(int promptRows, int tokens)
-    {
-        _promptRows += (promptRows - _promptRows) / LongestMemory;
-        _tokens += (tokens - _tokens) / LongestMemory;
-    }
-
-    /// <summary>Takes note of the time of drafting in a step that had rows of prompts too, milliseconds.</summary>
-    public void RecordPromptDrafting(int promptRows, int sequences, int drafts, double milliseconds)
-    {
-        double rowMs = Math.Max(0, milliseconds - (drafts * _passes.Estimate(sequences))) / promptRows;
-        _promptRowMs = _promptRowMs == 0 ? rowMs : _promptRowMs + (PromptWeight * (rowMs - _promptRowMs));
-    }
-
-    /// <summary>Tokens a millisecond that so many drafts promise; 0 as long as nothing is known.</summary>
-    internal double Rate(int sequences, int drafts)
+    /// <summary>Tokens that so many drafts promise in the time of a step without any.</summary>
+    internal double Rate(DraftCosts costs, int drafts)
     {
         double tokens = 1, allRight = 1;
         for (int i = 0; i < drafts; i++)
             tokens += allRight *= _acceptance[i];
-        double milliseconds = _steps.Estimate(sequences * (1 + drafts)) + (drafts * _passes.Estimate(sequences));
-        if (drafts > 0 && _tokens > 0)
-            milliseconds += sequences * tokens * _promptRowMs * _promptRows / _tokens;
-        return milliseconds > 0 ? sequences * tokens / milliseconds : 0;
+        return tokens / costs.Of(drafts);
     }
 
-    private int FindBest(int sequences)
+    private static int OneBeside(DraftCosts costs, int maxDrafts)
     {
-        int best = Best;
-        double rate = Rate(sequences, best) * Margin;
-        for (int drafts = 0; drafts <= _options.Drafts; drafts++)
+        int drafts = costs.TriedMore ? costs.Best + 1 : costs.Best - 1;
+        return drafts < 0 ? 1 : drafts > maxDrafts ? costs.Best - 1 : drafts;
+    }
+
+    /// <summary>What is known of such a load; of one that is new, what is known of the load that is most like it.</summary>
+    private DraftCosts CostsOf(int sequences)
+    {
+        int load = BitOperations.Log2((uint)sequences);
+        DraftCosts costs = _costs[load];
+        for (int distance = 1; !costs.IsMeasured && distance < _costs.Length; distance++)
         {
-            double other = Rate(sequences, drafts);
-            if (drafts != Best && other > rate)
+            foreach (int other in (ReadOnlySpan<int>)[load - distance, load + distance])
+            {
+                if ((uint)other >= (uint)_costs.Length || !_costs[other].IsMeasured)
+                    continue;
+                costs.Assume(_costs[other]);
+                return costs;
+            }
+        }
+
+        return costs;
+    }
+
+    private int BeginTrial(DraftCosts costs)
+    {
+        costs.StepsSinceTrial = 0;
+        costs.TrialInterval = Math.Min(2 * costs.TrialInterval, LongestInterval);
+        costs.TriedMore = !costs.TriedMore;
+        _tried.Clear();
+        return OneBeside(costs, _options.Drafts);
+    }
+
+    private void Restart(int sequences)
+    {
+        _sequences = sequences;
+        _trial = null;
+        _usual.Clear();
+    }
+
+    private void Record(DraftCosts costs, double milliseconds)
+    {
+        if (_trial is not { } trial)
+        {
+            _usual.Add(milliseconds);
+            return;
+        }
+
+        _tried.Add(milliseconds);
+        if (_tried.Count < TrialSteps)
+            return;
+        double ratio = _tried.Median / _usual.Median;
+        costs.Record(Math.Max(trial, costs.Best), trial > costs.Best ? ratio : 1 / ratio);
+        _trial = null;
+    }
+
+    private int FindBest(DraftCosts costs)
+    {
+        int best = costs.Best;
+        double rate = Rate(costs, best) * Margin;
+        for (int drafts = 0; drafts <= costs.MostKnown; drafts++)
+        {
+            double other = Rate(costs, drafts);
+            if (drafts != costs.Best && other > rate)
                 (best, rate) = (drafts, other);
         }
 

@@ -10,7 +10,4 @@ internal interface IDrafter : IDisposable
     /// <param name="rows">What was right in it; sequences that have ended are among them.</param>
     /// <param name="count">Most drafts for each; 0 only follows, so that drafts can begin in any later step.</param>
     void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int count);
-
-    /// <summary>Passes a step over, at no cost, as long as drafts do not pay.</summary>
-    void Rest(ReadOnlySpan<StepRows> rows);
 }

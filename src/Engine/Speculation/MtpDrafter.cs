@@ -3,14 +3,15 @@ using Conclave.Model;
 namespace Conclave.Engine.Speculation;
 
 /// <summary>
-/// Drafts with the checkpoint's MTP module: one small pass a draft over all sequences together. The first pass takes every accepted row of the step, prompts
-/// included, so that the module's latents are complete; the module applied again to its own state, one position on, gives the second draft, and so on. What
-/// the later passes write is written anew from the main model's states once the tokens are known.
+/// Drafts with the checkpoint's MTP module: one small pass a draft over all sequences together. First every accepted row of the step, prompts included, leaves its latents, so that the
+/// module has seen all that comes before a draft; only the last row of each sequence goes through the whole module and gives its first draft. The module applied again to its own
+/// state, one position on, gives the second draft, and so on. What the later passes write is written anew from the main model's states once the tokens are known.
 /// </summary>
 internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) : IDrafter
 {
     private readonly MtpModule _module = new(model);
-    private readonly StepBatch _batch = new(model.Config, maxRows, maxBatch);
+    private readonly StepBatch _followed = new(model.Config, maxRows, 1);
+    private readonly StepBatch _batch = new(model.Config, maxBatch, maxBatch);
     private readonly TokenChooser _chooser = new(model.Config.VocabularySize);
 
     // Sequences that get drafts, each with the row of the last pass that its next draft comes from.
@@ -20,7 +21,9 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
     /// <inheritdoc/>
     public void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int count)
     {
-        Follow(step, rows, count);
+        Take(rows, count);
+        _module.Store(_followed, step);
+        _module.Forward(_batch, step);
         for (int drafts = 1; _draftingCount > 0; drafts++)
         {
             TakeDrafts();
@@ -31,40 +34,43 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
     }
 
     /// <inheritdoc/>
-    public void Rest(ReadOnlySpan<StepRows> rows)
-    {
-        foreach (StepRows row in rows)
-            _module.Skip(row.Sequence.Pages, row.Start, row.Count);
-    }
-
-    /// <inheritdoc/>
     public void Dispose()
     {
         _batch.Dispose();
+        _followed.Dispose();
         _module.Dispose();
     }
 
-    /// <summary>Runs the module over the step's rows, each with the token behind it. Those of sequences that have ended are passed over.</summary>
-    private void Follow(StepBatch step, ReadOnlySpan<StepRows> rows, int count)
+    /// <summary>Shares out the step's rows, each with the token behind it: the last of a sequence that gets drafts goes through the module, all others leave their latents.</summary>
+    private void Take(ReadOnlySpan<StepRows> rows, int count)
     {
+        _followed.Clear();
         _batch.Clear();
         _draftingCount = 0;
         foreach (StepRows row in rows)
         {
             Sequence sequence = row.Sequence;
-            if (sequence.IsOver)
-            {
-                _module.Skip(sequence.Pages, row.Start, row.Count);
+            if (sequence.HasFailed)
                 continue;
-            }
 
-            bool drafts = sequence.IsDecoding && Math.Min(count, sequence.DraftRoom) > 0;
-            int logitRow = _batch.Add(sequence.Pages, row.Start, sequence.Tokens.Slice(row.Start + 1, row.Count), drafts ? LogitRows.Last : LogitRows.None, row.FirstRow);
-            if (drafts)
-                _drafting[_draftingCount++] = (sequence, logitRow);
+            // Nothing stands behind the last token of a text that has ended.
+            int followed = Math.Min(row.Count, sequence.TokenCount - 1 - row.Start);
+            if (followed < row.Count)
+                _module.Skip(sequence.Pages, row.Start + followed, row.Count - followed);
+            else if (!sequence.IsOver && sequence.IsDecoding && Math.Min(count, sequence.DraftRoom) > 0)
+                Drafts(row, --followed);
+            if (followed > 0)
+                _followed.Add(sequence.Pages, row.Start, sequence.Tokens.Slice(row.Start + 1, followed), LogitRows.None, row.FirstRow);
         }
+    }
 
-        _module.Forward(_batch, step);
+    /// <summary>Has the row behind <paramref name="followed"/> others give the first draft.</summary>
+    private void Drafts(StepRows row, int followed)
+    {
+        Sequence sequence = row.Sequence;
+        int start = row.Start + followed;
+        int logitRow = _batch.Add(sequence.Pages, start, sequence.Tokens.Slice(start + 1, 1), LogitRows.Last, row.FirstRow + followed);
+        _drafting[_draftingCount++] = (sequence, logitRow);
     }
 
     /// <summary>Adds the module's choice to each sequence's drafts; who gets none leaves.</summary>

@@ -49,11 +49,11 @@ internal sealed unsafe class LightningIndexer
     {
         var c = _config;
         var x = new RowSet(pass.Normed, c.HiddenSize);
-        pass.Compute.Linear(_key, x, new RowSet(buffers.IndexKeys, c.IndexHeadDim), pass.Rows);
+        Store(pass, buffers);
         pass.Compute.Linear(_query, queryLatents, new RowSet(buffers.IndexQueries, _query.Rows), pass.Rows);
         pass.Compute.Linear(_headWeights, x, new RowSet(buffers.IndexWeights, c.IndexHeadCount), pass.Rows);
-        var store = new StoreLoop { Owner = this, Pass = pass, Buffers = buffers };
-        pass.Compute.Run(ref store, pass.Rows, (long)c.IndexHeadCount * c.IndexHeadDim);
+        var rotate = new QueryLoop { Owner = this, Pass = pass, Buffers = buffers };
+        pass.Compute.Run(ref rotate, pass.Rows, (long)c.IndexHeadCount * c.IndexHeadDim);
         var loop = new SelectLoop { Owner = this, Pass = pass, Buffers = buffers };
         for (var row = 0; row < pass.Rows; row = loop.End)
         {
@@ -68,20 +68,33 @@ internal sealed unsafe class LightningIndexer
             Report(pass, buffers);
     }
 
-    private void Store(Pass pass, AttentionBuffers buffers, int row)
+    /// <summary>Appends the rows' index keys to their pages.</summary>
+    public void Store(Pass pass, AttentionBuffers buffers)
+    {
+        pass.Compute.Linear(_key, new RowSet(pass.Normed, _config.HiddenSize), new RowSet(buffers.IndexKeys, _config.IndexHeadDim), pass.Rows);
+        var store = new KeyLoop { Owner = this, Pass = pass, Buffers = buffers };
+        pass.Compute.Run(ref store, pass.Rows, _config.IndexHeadDim);
+    }
+
+    private void StoreKey(Pass pass, AttentionBuffers buffers, int row)
     {
         var c = _config;
-        var kernels = pass.Compute.Kernels;
         var pairs = c.QkRopeHeadDim / 2;
-        float* cosines = pass.Cosines + ((long)row * pairs), sines = pass.Sines + ((long)row * pairs);
         var key = buffers.IndexKeys + ((long)row * c.IndexHeadDim);
-        kernels.LayerNorm(key, _keyNormWeight, _keyNormBias, LayerNormEpsilon, c.IndexHeadDim);
-        RopeTable.RotateHalves(key, cosines, sines, pairs);
+        pass.Compute.Kernels.LayerNorm(key, _keyNormWeight, _keyNormBias, LayerNormEpsilon, c.IndexHeadDim);
+        RopeTable.RotateHalves(key, pass.Cosines + ((long)row * pairs), pass.Sines + ((long)row * pairs), pairs);
         var position = pass.Positions[row];
         KvRows.StoreIndexKey(_layout, key, pass.Pages(row).IndexBlock(_layout, _layer, position), position % KvLayout.BlockTokens);
+    }
+
+    private void RotateQueries(Pass pass, AttentionBuffers buffers, int row)
+    {
+        var c = _config;
+        var pairs = c.QkRopeHeadDim / 2;
+        float* cosines = pass.Cosines + ((long)row * pairs), sines = pass.Sines + ((long)row * pairs);
         for (var head = 0; head < c.IndexHeadCount; head++)
             RopeTable.RotateHalves(buffers.IndexQueries + ((((long)row * c.IndexHeadCount) + head) * c.IndexHeadDim), cosines, sines, pairs);
-        kernels.Scale(buffers.IndexWeights + ((long)row * c.IndexHeadCount), _scale, c.IndexHeadCount);
+        pass.Compute.Kernels.Scale(buffers.IndexWeights + ((long)row * c.IndexHeadCount), _scale, c.IndexHeadCount);
     }
 
     /// <summary>Scores a run of key blocks for consecutive rows of one sequence.</summary>
@@ -111,7 +124,7 @@ internal sealed unsafe class LightningIndexer
         }
     }
 
-    private struct StoreLoop : IParallelLoop
+    private struct KeyLoop : IParallelLoop
     {
         public LightningIndexer Owner;
         public Pass Pass;
@@ -120,7 +133,20 @@ internal sealed unsafe class LightningIndexer
         public readonly void Run(int start, int end, int worker)
         {
             for (var row = start; row < end; row++)
-                Owner.Store(Pass, Buffers, row);
+                Owner.StoreKey(Pass, Buffers, row);
+        }
+    }
+
+    private struct QueryLoop : IParallelLoop
+    {
+        public LightningIndexer Owner;
+        public Pass Pass;
+        public AttentionBuffers Buffers;
+
+        public readonly void Run(int start, int end, int worker)
+        {
+            for (var row = start; row < end; row++)
+                Owner.RotateQueries(Pass, Buffers, row);
         }
     }
 

@@ -71,9 +71,7 @@ internal sealed unsafe class MultiHeadLatentAttention
         }
 
         compute.Linear(_queryUp, query, new RowSet(buffers.Queries, _queryUp.Rows), pass.Rows);
-        compute.Linear(_kvDown, x, new RowSet(buffers.Latents, c.LatentWidth), pass.Rows);
-        var store = new StoreLoop { Owner = this, Pass = pass, Buffers = buffers };
-        compute.Run(ref store, pass.Rows, c.LatentWidth);
+        StoreLatents(pass, buffers);
         _indexer?.Forward(pass, buffers, query);
 
         // What lies between the products in latent space is wide: so few rows at a time that it stays in the caches.
@@ -90,9 +88,23 @@ internal sealed unsafe class MultiHeadLatentAttention
         compute.Linear(_output, new RowSet(buffers.HeadOutputs, _output.Columns), new RowSet(pass.BlockOutput, c.HiddenSize), pass.Rows);
     }
 
+    /// <summary>Appends what later rows need of these, latents and index keys, to their pages, and computes nothing else of <c>pass.Normed</c>.</summary>
+    public void Store(Pass pass, AttentionBuffers buffers)
+    {
+        StoreLatents(pass, buffers);
+        _indexer?.Store(pass, buffers);
+    }
+
     private int QueryHeadWidth => _config.QkNopeHeadDim + _config.QkRopeHeadDim;
 
     private int KvHeadWidth => _config.QkNopeHeadDim + _config.VHeadDim;
+
+    private void StoreLatents(Pass pass, AttentionBuffers buffers)
+    {
+        pass.Compute.Linear(_kvDown, new RowSet(pass.Normed, _config.HiddenSize), new RowSet(buffers.Latents, _config.LatentWidth), pass.Rows);
+        var store = new StoreLoop { Owner = this, Pass = pass, Buffers = buffers };
+        pass.Compute.Run(ref store, pass.Rows, _config.LatentWidth);
+    }
 
     /// <summary>Normalizes the latent, rotates the shared key and writes both to the row's place in its page.</summary>
     private void Store(Pass pass, AttentionBuffers buffers, int row)

@@ -8,14 +8,19 @@ using Orleans.Runtime;
 namespace Conclave.Grains.Tests.Experts;
 
 /// <summary>A checkpoint of random weights with three MoE layers of 16 experts, for one test class.</summary>
-public sealed class ExpertModel : IDisposable
+public class ExpertModel : IDisposable
 {
     private readonly string _root = Directory.CreateTempSubdirectory("conclave-experts-").FullName;
 
     public ExpertModel()
+        : this(predictionModules: 0)
+    {
+    }
+
+    protected ExpertModel(int predictionModules)
     {
         string config = Path.Combine(_root, "config.json");
-        File.WriteAllText(config, ConfigJson);
+        File.WriteAllText(config, ConfigJson.Replace("\"num_nextn_predict_layers\": 0", $"\"num_nextn_predict_layers\": {predictionModules}", StringComparison.Ordinal));
         Synthesizer.Write(config, seed: 5, DType.BF16, Path.Combine(_root, "model"));
         Checkpoint = Checkpoint.Open(Path.Combine(_root, "model"));
     }
@@ -26,6 +31,7 @@ public sealed class ExpertModel : IDisposable
     {
         Checkpoint.Dispose();
         Directory.Delete(_root, recursive: true);
+        GC.SuppressFinalize(this);
     }
 
     private const string ConfigJson = """
@@ -41,6 +47,9 @@ public sealed class ExpertModel : IDisposable
         }
         """;
 }
+
+/// <summary>The same with an MTP module behind its layers, which has experts too.</summary>
+public sealed class PredictingExpertModel() : ExpertModel(predictionModules: 1);
 
 /// <summary>One silo's experts with their transport, without grains.</summary>
 internal sealed class ExpertSilo : IDisposable

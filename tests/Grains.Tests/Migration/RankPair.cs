@@ -1,4 +1,5 @@
 using Conclave.Engine;
+using Conclave.Engine.Speculation;
 using Conclave.Grains.Tests.Experts;
 using Conclave.Grains.Transport;
 using Conclave.Model;
@@ -15,11 +16,11 @@ internal sealed class RankPair : IDisposable
     private readonly List<IDisposable> _parts = [];
     private readonly List<ExpertSilo> _silos;
 
-    public RankPair(ExpertModel model, RankOptions? options = null, int targetPages = 60, Action<TransportOptions>? change = null)
+    public RankPair(ExpertModel model, RankOptions? options = null, int targetPages = 60, Action<TransportOptions>? change = null, SpeculationOptions? speculation = null)
     {
         if (options is null) change ??= transport => transport.SuspectMs = 150_000;
         _silos = [new ExpertSilo(model, change), new ExpertSilo(model, change)];
-        int experts = model.Checkpoint.Config.RoutedExpertCount, layers = model.Checkpoint.Config.LayerCount;
+        int experts = model.Checkpoint.Config.RoutedExpertCount, layers = model.Checkpoint.Config.LayerCount + model.Checkpoint.Config.NextTokenPredictLayers;
         foreach (ExpertSilo silo in _silos)
         {
             int[] pairs = [.. Enumerable.Range(0, layers * experts).Where(pair => model.Checkpoint.Config.IsMoeLayer(pair / experts))];
@@ -40,8 +41,8 @@ internal sealed class RankPair : IDisposable
             Silos = [.. _silos.Select(silo => silo.Offer)],
             Epoch = 1,
         };
-        Source = Start(model, _silos[0], view, options ?? Patient, pages: 60);
-        Target = Start(model, _silos[1], view, options ?? Patient, targetPages);
+        Source = Start(model, _silos[0], view, options ?? Patient, pages: 60, speculation);
+        Target = Start(model, _silos[1], view, options ?? Patient, targetPages, speculation);
     }
 
     public Rank Source { get; }
@@ -95,12 +96,12 @@ internal sealed class RankPair : IDisposable
         foreach (ExpertSilo silo in _silos) silo.Dispose();
     }
 
-    private Rank Start(ExpertModel model, ExpertSilo silo, ClusterView view, RankOptions options, int pages)
+    private Rank Start(ExpertModel model, ExpertSilo silo, ClusterView view, RankOptions options, int pages, SpeculationOptions? speculation)
     {
         var workers = new WorkerPool(1);
         var dispatch = new ClusterExpertDispatch(model.Checkpoint, silo.Experts, workers, new DispatchOptions(), silo.Address, silo.Transport, TimeProvider.System);
         dispatch.Use(view);
-        var engine = new EngineOptions { MaxBatch = 8, MaxStepRows = 64, KvMemorySizeBytes = pages * KvLayout.For(model.Checkpoint.Config).PageSizeBytes };
+        var engine = new EngineOptions { MaxBatch = 8, MaxStepRows = 64, KvMemorySizeBytes = pages * KvLayout.For(model.Checkpoint.Config).PageSizeBytes, Speculation = speculation ?? SpeculationOptions.Auto };
         var rank = new Rank(model.Checkpoint, dispatch, workers, engine, options, TimeProvider.System, NullLogger<Rank>.Instance, silo.Transport);
         rank.Start();
         _parts.AddRange([workers, dispatch, rank]);

@@ -1,3 +1,4 @@
+using Conclave.Model.Checkpoints;
 using System.Runtime.InteropServices;
 using Conclave.Model.Kernels;
 
@@ -67,6 +68,38 @@ public sealed class InvarianceTests
             model.Batch.Add(pages, 0, golden.InputIds.AsSpan(1, 20), LogitRows.All);
             module.Forward(model.Batch, hidden.AsSpan(0, 20 * model.Config.HiddenSize));
             var bits = Enumerable.Range(0, 20).SelectMany(i => Bits(model.Batch.Logits(i))).ToArray();
+            expected ??= bits;
+            Assert.Equal(expected, bits);
+        }
+    }
+
+    /// <summary>Rows that only leave their latents leave the same as in a whole pass: what comes behind them predicts the same.</summary>
+    [Theory]
+    [InlineData("mtp")]
+    [InlineData("dsa")]
+    public void Rows_that_the_prediction_module_only_stores_change_no_bit(string name)
+    {
+        using var checkpoint = new RandomCheckpoint(name, DType.BF16, 8, ("num_nextn_predict_layers", 1));
+        using var model = new TestModel(checkpoint.Directory, threads: 2);
+        using var module = new MtpModule(model.Transformer);
+        var ids = RandomCheckpoint.Tokens(Length, model.Config.VocabularySize, 1);
+        using var step = new StepBatch(model.Config, Length, 1);
+        using var rows = new StepBatch(model.Config, Length, 1);
+        int[]? expected = null;
+        foreach (var stored in new[] { 0, 1, 50, Length - 2 })
+        {
+            var pages = model.NewSequence(Length);
+            step.Clear();
+            step.Add(pages, ids.AsSpan(0, Length - 1), LogitRows.Last);
+            model.Transformer.Forward(step);
+            rows.Clear();
+            if (stored > 0)
+                rows.Add(pages, 0, ids.AsSpan(1, stored), LogitRows.None);
+            module.Store(rows, step);
+            rows.Clear();
+            rows.Add(pages, stored, ids.AsSpan(1 + stored, Length - 1 - stored), LogitRows.Last, stored);
+            module.Forward(rows, step);
+            var bits = Bits(rows.Logits(0)).ToArray();
             expected ??= bits;
             Assert.Equal(expected, bits);
         }

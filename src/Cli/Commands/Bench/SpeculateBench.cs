@@ -14,27 +14,32 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="Batch">Sequences at once.</param>
 /// <param name="Drafts">Drafts a step: off, a number, or auto.</param>
 /// <param name="Acceptance">Share of the drafts that were right.</param>
+/// <param name="BreakEven">Share of right drafts from which on they would pay, by what the steps took; none for auto, which also makes steps without.</param>
 /// <param name="TokensPerStep">Tokens that a sequence got from a step.</param>
-/// <param name="TokensPerSecond">All sequences together, while they decode.</param>
-/// <param name="Gain">The same over that of the same texts without drafts.</param>
-internal sealed record SpeculateFigures(string Skill, int Batch, string Drafts, double? Acceptance, double TokensPerStep, double TokensPerSecond, double Gain);
+/// <param name="TokensPerSecond">All sequences together, while they decode; median of the rounds.</param>
+/// <param name="Gain">The same over that of the same texts without drafts in the same round; median of the rounds.</param>
+/// <param name="LeastGain">The least of the rounds.</param>
+/// <param name="MostGain">The most of them.</param>
+internal sealed record SpeculateFigures(
+    string Skill, int Batch, string Drafts, double? Acceptance, double? BreakEven, double TokensPerStep, double TokensPerSecond, double Gain, double LeastGain, double MostGain);
 
 /// <summary><c>conclave bench speculate</c>: how many drafts of the MTP module are right, and what that gains, a row a kind of text.</summary>
 internal static class SpeculateBench
 {
     private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory with an MTP module (default: the bundled demo model)", HelpName = "DIR" };
-    private static readonly Option<string?> Cases = new("--cases") { Description = "JSON lines with prompts, as eval takes them (default: eval.jsonl of the model)", HelpName = "FILE" };
+    private static readonly Option<string?> Cases = new("--cases") { Description = "JSON lines with prompts, as eval takes them (default: eval.jsonl of the model, or random texts if it has none)", HelpName = "FILE" };
     private static readonly Option<string?> Skill = new("--skill") { Description = "Only this kind of text", HelpName = "NAME" };
     private static readonly Option<string> Drafts = new("--drafts") { Description = "Drafts a step to compare with none: numbers, or auto", DefaultValueFactory = _ => "1,2,3,auto", HelpName = "N,N,..." };
     private static readonly Option<string> Batch = new("--batch") { Description = "Sequences at once", DefaultValueFactory = _ => "1,8", HelpName = "N,N,..." };
     private static readonly Option<int> Count = new("--count") { Description = "Prompts of each kind", DefaultValueFactory = _ => 16 };
+    private static readonly Option<int> Rounds = new("--rounds") { Description = "Measurements of each kind, in turns; medians are shown", DefaultValueFactory = _ => 5 };
     private static readonly Option<double> Temperature = new("--temperature") { Description = "0 (greedy) to 2", HelpName = "T" };
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
     private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
 
     public static Command Create()
     {
-        var command = new Command("speculate", "Acceptance of the MTP module's drafts and what they gain, for each kind of text") { Model, Cases, Skill, Drafts, Batch, Count, Temperature, Threads, Json };
+        var command = new Command("speculate", "Acceptance of the MTP module's drafts and what they gain, for each kind of text") { Model, Cases, Skill, Drafts, Batch, Count, Rounds, Temperature, Threads, Json };
         command.SetAction(Run);
         return command;
     }
@@ -42,13 +47,13 @@ internal static class SpeculateBench
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         string directory = parsed.GetValue(Model) ?? DemoModel.Find();
-        BenchOptions.RequirePositive(parsed, Count, Threads);
+        BenchOptions.RequirePositive(parsed, Count, Rounds, Threads);
         string[] names = ["off", .. parsed.GetValue(Drafts)!.Split(',', StringSplitOptions.TrimEntries)];
         SpeculationOptions[] settings = [.. names.Select(name => ModelOptions.Speculation("--drafts", name))];
         int[] batches = BenchOptions.Numbers(parsed, Batch, 256);
         using var checkpoint = Checkpoint.Open(directory);
         if (checkpoint.Config.NextTokenPredictLayers == 0) throw new ArgumentException($"--model: {directory} has no MTP module, so there is nothing to draft with");
-        var skills = Load(parsed, directory);
+        var skills = Load(parsed, directory, checkpoint.Config.VocabularySize);
         using var workers = new WorkerPool(parsed.GetValue(Threads));
         List<SpeculateFigures> figures = [];
         foreach (int batch in batches)
@@ -56,7 +61,7 @@ internal static class SpeculateBench
             // The same engines for all kinds of text, as in a server: auto has to find out anew.
             using var run = new SpeculateRun(checkpoint, workers, settings, batch);
             foreach (var (skill, requests) in skills)
-                figures.AddRange(Figures(skill, batch, names, await run.Measure(requests, cancellationToken)));
+                figures.AddRange(Figures(skill, batch, names, await run.Measure(requests, parsed.GetValue(Rounds), cancellationToken)));
         }
 
         if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
@@ -64,15 +69,29 @@ internal static class SpeculateBench
         return CommandLine.Done;
     }
 
-    private static (string Skill, GenerationRequest[] Requests)[] Load(ParseResult parsed, string directory)
+    private static (string Skill, GenerationRequest[] Requests)[] Load(ParseResult parsed, string directory, int vocabularySize)
     {
         string path = parsed.GetValue(Cases) ?? Path.Combine(directory, "eval.jsonl");
+        if (parsed.GetValue(Cases) is null && !File.Exists(path)) return [("random", RandomTexts(parsed.GetValue(Count), vocabularySize))];
         string? only = parsed.GetValue(Skill);
         var builder = new CompletionBuilder(new ServedModel(new ServedModelOptions(directory, null)));
         var skills = EvaluationCase.Load(path).Where(c => only is null || c.Skill == only).GroupBy(c => c.Skill)
             .Select(group => (group.Key, group.Take(parsed.GetValue(Count)).Select((c, i) => Request(builder, c, parsed.GetValue(Temperature), i)).ToArray()))
             .ToArray();
         return skills.Length > 0 ? skills : throw new ArgumentException(only is null ? $"--cases: {path} holds no case" : $"--skill: {path} has no case of '{only}'");
+    }
+
+    /// <summary>For random weights: hardly a draft will be right, but what drafts cost is what they cost.</summary>
+    private static GenerationRequest[] RandomTexts(int count, int vocabularySize)
+    {
+        var random = new Random(1);
+        return [.. Enumerable.Range(0, count).Select(_ => new GenerationRequest
+        {
+            PromptIds = [.. Enumerable.Range(0, 64).Select(_ => random.Next(vocabularySize))],
+            MaxTokens = 64,
+            StopTokenIds = Array.Empty<int>(),
+            Sampling = new SamplingParameters { Temperature = 0 },
+        })];
     }
 
     private static GenerationRequest Request(CompletionBuilder builder, EvaluationCase c, double temperature, int seed)
@@ -82,19 +101,32 @@ internal static class SpeculateBench
         return new GenerationRequest { PromptIds = request.PromptIds, MaxTokens = request.MaxTokens, StopTokenIds = request.StopTokenIds, Sampling = request.Sampling };
     }
 
-    private static IEnumerable<SpeculateFigures> Figures(string skill, int batch, string[] names, SpeculateTotals[] totals)
+    private static IEnumerable<SpeculateFigures> Figures(string skill, int batch, string[] names, SpeculateTotals[][] rounds)
     {
-        double without = totals[0].Tokens / totals[0].Seconds;
-        return names.Zip(totals, (name, t) => new SpeculateFigures(
-            skill, batch, name, t.Drafted == 0 ? null : (double)t.Accepted / t.Drafted, (double)t.AllTokens / Math.Max(1, t.AllTokens - t.Accepted), t.Tokens / t.Seconds, t.Tokens / t.Seconds / without));
+        for (int i = 0; i < names.Length; i++)
+        {
+            SpeculateTotals all = rounds.Select(round => round[i]).Aggregate((a, b) => a + b);
+            double[] gains = [.. rounds.Select(round => round[i].TokensPerSecond / round[0].TokensPerSecond).Order()];
+            double gain = MachineSpeed.Median(gains), tokensPerStep = (double)all.AllTokens / all.Steps;
+            double? breakEven = all.Drafted == 0 || names[i] == "auto" ? null : ((tokensPerStep / gain) - 1) * all.Steps / all.Drafted;
+            yield return new SpeculateFigures(
+                skill, batch, names[i], all.Drafted == 0 ? null : (double)all.Accepted / all.Drafted, breakEven, tokensPerStep,
+                MachineSpeed.Median(rounds.Select(round => round[i].TokensPerSecond)), gain, gains[0], gains[^1]);
+        }
     }
 
     private static void Show(List<SpeculateFigures> figures)
     {
-        var table = new TextTable(1, "skill", "batch", "drafts", "right", "tokens a step", "tokens/s", "gain");
+        var table = new TextTable(1, "skill", "batch", "drafts", "right", "break even", "tokens a step", "tokens/s", "gain", "least", "most");
         foreach (SpeculateFigures f in figures)
-            table.AddRow(f.Skill, $"{f.Batch}", f.Drafts, f.Acceptance is { } share ? $"{share:P1}" : "", $"{f.TokensPerStep:F2}", $"{f.TokensPerSecond:F0}", f.Drafts == "off" ? "" : $"{f.Gain:F2}");
+        {
+            string[] gains = f.Drafts == "off" ? ["", "", ""] : [$"{f.Gain:F2}", $"{f.LeastGain:F2}", $"{f.MostGain:F2}"];
+            table.AddRow([f.Skill, $"{f.Batch}", f.Drafts, $"{f.Acceptance:P1}", $"{f.BreakEven:P0}", $"{f.TokensPerStep:F2}", $"{f.TokensPerSecond:F0}", .. gains]);
+        }
+
         table.Write();
-        Console.WriteLine("tokens/s and gain: while sequences decode, all together; the same texts with and without drafts, in turns.");
+        Console.WriteLine("tokens/s and gain: while sequences decode, all together; the same texts with and");
+        Console.WriteLine("without drafts, in turns; medians of the rounds, the least and the most of them.");
+        Console.WriteLine("Break even: the share of right drafts at which the gain would be 1.");
     }
 }

@@ -13,7 +13,17 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="AllTokens">Tokens generated in all.</param>
 /// <param name="Drafted">Drafts verified.</param>
 /// <param name="Accepted">Those that were right.</param>
-internal readonly record struct SpeculateTotals(long Tokens, double Seconds, long AllTokens, long Drafted, long Accepted);
+internal readonly record struct SpeculateTotals(long Tokens, double Seconds, long AllTokens, long Drafted, long Accepted)
+{
+    /// <summary>Rate while decoding.</summary>
+    public double TokensPerSecond => Tokens / Seconds;
+
+    /// <summary>Steps, counted for each sequence.</summary>
+    public long Steps => Math.Max(1, AllTokens - Accepted);
+
+    public static SpeculateTotals operator +(SpeculateTotals a, SpeculateTotals b) =>
+        new(a.Tokens + b.Tokens, a.Seconds + b.Seconds, a.AllTokens + b.AllTokens, a.Drafted + b.Drafted, a.Accepted + b.Accepted);
+}
 
 /// <summary>One model, and an engine for each setting; they take turns over the same requests, a few at a time.</summary>
 internal sealed class SpeculateRun : IDisposable
@@ -36,29 +46,33 @@ internal sealed class SpeculateRun : IDisposable
             TimeProvider.System))];
     }
 
-    /// <summary>Runs <paramref name="requests"/> through every engine and checks that all give the same tokens.</summary>
-    public async Task<SpeculateTotals[]> Measure(GenerationRequest[] requests, CancellationToken cancellationToken)
+    /// <summary>
+    /// Runs <paramref name="requests"/> through every engine, group by group in turns, and checks that all give the same tokens. As many rounds as asked for count; one before them,
+    /// in which code is compiled and auto finds its way, does not.
+    /// </summary>
+    /// <returns>Totals of each round, by setting.</returns>
+    public async Task<SpeculateTotals[][]> Measure(GenerationRequest[] requests, int rounds, CancellationToken cancellationToken)
     {
-        var totals = new SpeculateTotals[_engines.Length];
         GenerationRequest[][] groups = [.. requests.Chunk(_batch)];
-        for (int round = 0; round <= groups.Length; round++)
+        var expected = new List<int>[groups.Length][];
+        List<SpeculateTotals[]> totals = [];
+        for (int round = 0; round <= rounds; round++)
         {
-            // The first group goes twice: the first time everything is compiled, and not counted.
-            GenerationRequest[] group = groups[Math.Max(0, round - 1)];
-            List<int>[]? expected = null;
-            for (int turn = 0; turn < _engines.Length; turn++)
+            var sums = new SpeculateTotals[_engines.Length];
+            for (int turn = 0; turn < groups.Length * _engines.Length; turn++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                int setting = (turn + round) % _engines.Length;
-                (List<int>[] tokens, SpeculateTotals sums) = await Run(_engines[setting], group, Guid.NewGuid().ToString());
-                expected ??= tokens;
-                if (!expected.Zip(tokens).All(pair => pair.First.SequenceEqual(pair.Second))) throw new InvalidOperationException("drafts have changed tokens");
-                SpeculateTotals t = totals[setting];
-                if (round > 0) totals[setting] = new(t.Tokens + sums.Tokens, t.Seconds + sums.Seconds, t.AllTokens + sums.AllTokens, t.Drafted + sums.Drafted, t.Accepted + sums.Accepted);
+                int group = turn / _engines.Length, setting = (turn + group + round) % _engines.Length;
+                (List<int>[] tokens, SpeculateTotals sum) = await Run(_engines[setting], groups[group], Guid.NewGuid().ToString());
+                expected[group] ??= tokens;
+                if (!expected[group].Zip(tokens).All(pair => pair.First.SequenceEqual(pair.Second))) throw new InvalidOperationException("drafts have changed tokens");
+                sums[setting] += sum;
             }
+
+            if (round > 0) totals.Add(sums);
         }
 
-        return totals;
+        return [.. totals];
     }
 
     public void Dispose()

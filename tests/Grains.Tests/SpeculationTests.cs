@@ -1,0 +1,78 @@
+using Conclave.Engine;
+using Conclave.Engine.Speculation;
+using Conclave.Grains.Tests.Experts;
+using Conclave.Grains.Tests.Migration;
+
+namespace Conclave.Grains.Tests;
+
+/// <summary>Drafts change no token where experts, those of the MTP module among them, are on other silos, nor where a sequence moves to another rank.</summary>
+public sealed class SpeculationTests(PredictingExpertModel model) : IClassFixture<PredictingExpertModel>
+{
+    private const int Requests = 6, Tokens = 24;
+
+    /// <summary>The demo model's drafts are mostly right; those of random weights hardly ever.</summary>
+    [Theory]
+    [InlineData("models/demo", true)]
+    [InlineData("tests/goldens/mtp", false)]
+    public async Task Tokens_of_many_silos_with_drafts_are_those_of_one_without(string path, bool isTrained)
+    {
+        string root = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(root, "Cluster.sln"))) root = Path.GetDirectoryName(root)!;
+        int[][] expected;
+        await using (var alone = new TestCluster(Path.Combine(root, path), options => options with { Transport = null, Primary = null, Engine = options.Engine with { Speculation = SpeculationOptions.Off } }))
+        {
+            expected = await Generate(await alone.StartAsync());
+            Assert.Equal(0, alone.Members[0].Rank.Engine.Status.DraftedTokens);
+        }
+
+        // Rows for the experts of three silos, each of which holds a part of the module's.
+        await using var cluster = new TestCluster(Path.Combine(root, path), options => options with { Engine = options.Engine with { Speculation = SpeculationOptions.Always(2) } });
+        await cluster.StartAsync(3);
+        await cluster.UntilAsync(view => view.Ranks.Length == 3 && view.IsComplete && view.Map.SlotKeys.Length == 6);
+        foreach (TestCluster.Member member in cluster.Members)
+        {
+            Assert.Equal(expected, await Generate(member));
+            EngineStatus status = member.Rank.Engine.Status;
+            Assert.Equal(0, status.FailedSteps);
+            Assert.InRange(status.DraftedTokens, Tokens, int.MaxValue);
+            Assert.InRange(status.AcceptedTokens, isTrained ? Tokens / 2 : 0, status.DraftedTokens);
+        }
+    }
+
+    /// <summary>Greedy and sampled: the module's latents move with the pages, and the new rank drafts from them.</summary>
+    [Fact]
+    public async Task A_sequence_that_moves_in_the_midst_of_drafts_goes_on_with_the_next_token()
+    {
+        GenerateCommand[] commands = [.. Enumerable.Range(0, 5).Select(i => RankPair.Command(i, maxTokens: 200) with { Temperature = i % 2 == 0 ? 0 : 0.8f })];
+        string[][] expected;
+        using (var without = new RankPair(model, speculation: SpeculationOptions.Off))
+            expected = await Task.WhenAll(commands.Select(without.Undisturbed));
+
+        // However slow the machine is, nobody gives a sequence up.
+        using var ranks = new RankPair(model, new RankOptions { LeaseMs = 600_000, ParkMs = 600_000 }, speculation: SpeculationOptions.Always(2));
+        foreach (GenerateCommand command in commands) ranks.Source.Open(command);
+        OpenSequence[] open = [.. commands.Select(command => ranks.Source.Find(command.SequenceId))];
+        Task<List<string>>[] readers = [.. open.Select(sequence => RankPair.ReadAsync(sequence.Sequence))];
+        await TestCluster.UntilAsync(() => Task.FromResult(ranks.Source.Engine.Status.GeneratedTokens > 100), () => $"{ranks.Source.Engine.Status}");
+        (int sent, int others) = await ranks.Source.DrainAsync([ranks.TargetSilo], TimeSpan.FromSeconds(60), default);
+        Assert.Equal((5, 0), (sent, others));
+        for (int i = 0; i < commands.Length; i++)
+        {
+            List<string> tokens = await readers[i];
+            ranks.Source.Close(commands[i].SequenceId);
+            GenerateCommand rest = RankPair.Resumed(commands[i], tokens);
+            ranks.Target.Open(rest);
+            Assert.Equal(expected[i], tokens.Concat(await RankPair.ReadAsync(ranks.Target.Find(rest.SequenceId).Sequence)));
+            ranks.Target.Close(rest.SequenceId);
+        }
+
+        // The pages came along: nothing of them was computed again, so the drafts of both ranks were behind rows of decode steps.
+        Assert.Equal(0, ranks.Target.Engine.Status.PromptTokens);
+        Assert.InRange(ranks.Source.Engine.Status.DraftedTokens, 100, int.MaxValue);
+        Assert.InRange(ranks.Target.Engine.Status.DraftedTokens, 100, int.MaxValue);
+        Assert.Equal(0, ranks.Source.Engine.Status.FailedSteps + ranks.Target.Engine.Status.FailedSteps);
+    }
+
+    private static Task<int[][]> Generate(TestCluster.Member member) =>
+        Task.WhenAll(Enumerable.Range(0, Requests).Select(i => member.GenerateAsync(TestCluster.Command(i, Tokens, vocabulary: 390))));
+}
