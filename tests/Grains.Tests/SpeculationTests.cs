@@ -43,34 +43,41 @@ public sealed class SpeculationTests(PredictingExpertModel model) : IClassFixtur
     [Fact]
     public async Task A_sequence_that_moves_in_the_midst_of_drafts_goes_on_with_the_next_token()
     {
-        GenerateCommand[] commands = [.. Enumerable.Range(0, 5).Select(i => RankPair.Command(i, maxTokens: 200) with { Temperature = i % 2 == 0 ? 0 : 0.8f })];
+        GenerateCommand[] commands = [.. Enumerable.Range(0, 5).Select(i => RankPair.Command(i, maxTokens: 600) with { Temperature = i % 2 == 0 ? 0 : 0.8f })];
         string[][] expected;
         using (var without = new RankPair(model, speculation: SpeculationOptions.Off))
             expected = await Task.WhenAll(commands.Select(without.Undisturbed));
 
         // However slow the machine is, nobody gives a sequence up.
-        using var ranks = new RankPair(model, new RankOptions { LeaseMs = 600_000, ParkMs = 600_000 }, speculation: SpeculationOptions.Always(2));
-        foreach (GenerateCommand command in commands) ranks.Source.Open(command);
-        OpenSequence[] open = [.. commands.Select(command => ranks.Source.Find(command.SequenceId))];
-        Task<List<string>>[] readers = [.. open.Select(sequence => RankPair.ReadAsync(sequence.Sequence))];
+        using var ranks = new RankPair(model, new RankOptions { LeaseMs = 60_000, ParkMs = 60_000 }, speculation: SpeculationOptions.Always(2));
+        Task<(List<string> Tokens, FinishReason End)>[] readers = [.. commands.Select(command => ReadToEndAsync(ranks.Source, command))];
         await TestCluster.UntilAsync(() => Task.FromResult(ranks.Source.Engine.Status.GeneratedTokens > 100), () => $"{ranks.Source.Engine.Status}");
         (int sent, int others) = await ranks.Source.DrainAsync([ranks.TargetSilo], TimeSpan.FromSeconds(60), default);
-        Assert.Equal((5, 0), (sent, others));
+        Assert.InRange(sent, 1, commands.Length);
+        Assert.Equal(0, others);
         for (int i = 0; i < commands.Length; i++)
         {
-            List<string> tokens = await readers[i];
-            ranks.Source.Close(commands[i].SequenceId);
-            GenerateCommand rest = RankPair.Resumed(commands[i], tokens);
-            ranks.Target.Open(rest);
-            Assert.Equal(expected[i], tokens.Concat(await RankPair.ReadAsync(ranks.Target.Find(rest.SequenceId).Sequence)));
-            ranks.Target.Close(rest.SequenceId);
+            (List<string> tokens, FinishReason end) = await readers[i];
+            if (end == FinishReason.Moved)
+                tokens.AddRange((await ReadToEndAsync(ranks.Target, RankPair.Resumed(commands[i], tokens))).Tokens);
+            Assert.Equal(expected[i], tokens);
         }
 
         // The pages came along: nothing of them was computed again, so the drafts of both ranks were behind rows of decode steps.
         Assert.Equal(0, ranks.Target.Engine.Status.PromptTokens);
-        Assert.InRange(ranks.Source.Engine.Status.DraftedTokens, 100, int.MaxValue);
-        Assert.InRange(ranks.Target.Engine.Status.DraftedTokens, 100, int.MaxValue);
+        Assert.InRange(ranks.Source.Engine.Status.DraftedTokens, 50, int.MaxValue);
+        Assert.InRange(ranks.Target.Engine.Status.DraftedTokens, 50, int.MaxValue);
         Assert.Equal(0, ranks.Source.Engine.Status.FailedSteps + ranks.Target.Engine.Status.FailedSteps);
+    }
+
+    /// <summary>Opens a sequence and reads it as the grain does: who has read all closes it.</summary>
+    private static async Task<(List<string> Tokens, FinishReason End)> ReadToEndAsync(Rank rank, GenerateCommand command)
+    {
+        rank.Open(command);
+        Sequence sequence = rank.Find(command.SequenceId).Sequence;
+        List<string> tokens = await RankPair.ReadAsync(sequence);
+        rank.Close(command.SequenceId);
+        return (tokens, sequence.FinishReason);
     }
 
     private static Task<int[][]> Generate(TestCluster.Member member) =>

@@ -28,9 +28,10 @@ internal sealed class DraftPolicy
     // By the logarithm of the number of sequences.
     private readonly DraftCosts[] _costs;
 
-    // Of the steps under way, all with as many sequences: those as usual, and those of a trial.
+    // Of the steps under way, all with about as many sequences, the time for each: those as usual, and those of a trial.
     private readonly RecentTimes _usual = new(UsualSteps);
     private readonly RecentTimes _tried = new(TrialSteps);
+    private DraftCosts? _current;
     private int _sequences;
     private int? _trial;
 
@@ -46,22 +47,21 @@ internal sealed class DraftPolicy
 
     /// <summary>Drafts for each of the sequences that decode in the next step: the best number, or now and then one beside it.</summary>
     /// <param name="sequences">How many decode.</param>
-    /// <param name="lastMs">What drafting after the last call and the step behind it took, milliseconds; null if there was anything but decoding in it.</param>
+    /// <param name="lastMs">What drafting after the last call and the step behind it took, milliseconds; null if there was anything but decoding in it, or nothing.</param>
     public int Next(int sequences, double? lastMs)
     {
         if (!_options.IsAuto)
             return _options.Drafts;
+        if (lastMs is { } milliseconds)
+            Record(milliseconds / _sequences);
         if (sequences == 0)
-        {
-            Restart(0);
             return 0;
-        }
 
+        // Answers may be short: what one of them began is gone on with in the next.
         DraftCosts costs = CostsOf(sequences);
-        if (sequences == _sequences && lastMs is { } milliseconds)
-            Record(costs, milliseconds);
-        else
-            Restart(sequences);
+        if (costs != _current)
+            Restart();
+        (_current, _sequences) = (costs, sequences);
         if (_trial is { } trial)
             return trial;
         int best = FindBest(costs);
@@ -125,15 +125,15 @@ internal sealed class DraftPolicy
         return OneBeside(costs, _options.Drafts);
     }
 
-    private void Restart(int sequences)
+    private void Restart()
     {
-        _sequences = sequences;
         _trial = null;
         _usual.Clear();
     }
 
-    private void Record(DraftCosts costs, double milliseconds)
+    private void Record(double milliseconds)
     {
+        DraftCosts costs = _current!;
         if (_trial is not { } trial)
         {
             _usual.Add(milliseconds);
