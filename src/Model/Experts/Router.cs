@@ -82,19 +82,19 @@ internal sealed unsafe class Router
         }
     }
 
-    /// <summary>Indexes of the <paramref name="k"/> largest values, best first; of equal ones the lower index. Values are few: a selection by repeated maximum.</summary>
+    /// <summary>Indexes of the <paramref name="k"/> largest values, best first; of equal ones the lower index. One pass: only few values are better than the worst of the best so far.</summary>
     private static void TakeBest(float* values, int count, int k, int* chosen)
     {
-        for (var j = 0; j < k; j++)
+        var filled = 0;
+        for (var i = 0; i < count; i++)
         {
-            var best = -1;
-            for (var i = 0; i < count; i++)
-            {
-                if ((best < 0 || values[i] > values[best]) && !new ReadOnlySpan<int>(chosen, j).Contains(i))
-                    best = i;
-            }
-
-            chosen[j] = best;
+            var value = values[i];
+            if (filled == k && !(value > values[chosen[k - 1]]))
+                continue;
+            var place = filled < k ? filled++ : k - 1;
+            for (; place > 0 && value > values[chosen[place - 1]]; place--)
+                chosen[place] = chosen[place - 1];
+            chosen[place] = i;
         }
     }
 

@@ -1,5 +1,5 @@
-using Conclave.Model.Checkpoints;
 using System.Runtime.InteropServices;
+using Conclave.Model.Checkpoints;
 using Conclave.Model.Kernels;
 
 namespace Conclave.Model.Tests.Numerics;

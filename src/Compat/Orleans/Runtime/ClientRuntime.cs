@@ -136,14 +136,18 @@ internal sealed partial class ClientRuntime : RuntimeClient
             if (data.Version <= _members.Version) return;
             _members = data;
         }
+        SiloAddress[] dead = [.. data.Rows.Where(row => row.Status == SiloStatus.Dead && _gateways.Contains(row.Silo)).Select(row => row.Silo)];
+        SiloAddress[] leftInOrder = [.. dead.Where(_gateways.IsLeaving)];
         _gateways.Learn(data);
-        foreach (MembershipRow row in data.Rows)
-        {
-            if (row.Status != SiloStatus.Dead || !_gateways.Contains(row.Silo)) continue;
-            foreach (Connection connection in Outgoing.Open)
-                if (connection.Peer.Equals(row.Silo)) connection.Close("the silo is dead");
-        }
+        foreach (SiloAddress silo in dead.Except(leftInOrder)) Close(silo);
+        foreach (SiloAddress silo in leftInOrder) AfterLastAnswers(() => Close(silo));
         _ = Task.Run(() => ConnectInBackgroundAsync(TimeSpan.Zero));
+    }
+
+    private void Close(SiloAddress silo)
+    {
+        foreach (Connection connection in Outgoing.Open)
+            if (connection.Peer.Equals(silo)) connection.Close("the silo is dead");
     }
 
     /// <summary>Connects to every gateway that is known and not connected yet.</summary>

@@ -58,6 +58,9 @@ internal sealed class Gateways
         Sort();
     }
 
+    /// <summary>Whether the silo has said that it leaves, as far as was learnt.</summary>
+    public bool IsLeaving(SiloAddress silo) => _leaving.Contains(silo);
+
     /// <summary>Takes note of the silos that serve; no new calls go by the others, if there is a choice.</summary>
     public void Learn(MembershipData data)
     {

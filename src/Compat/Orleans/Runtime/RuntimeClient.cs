@@ -9,6 +9,8 @@ namespace Orleans.Runtime;
 /// <summary>Makes calls and awaits their responses: the part that silos and clients have in common.</summary>
 internal abstract class RuntimeClient : IDisposable
 {
+    private static readonly TimeSpan TimeForLastAnswers = TimeSpan.FromSeconds(1);
+
     private readonly ConcurrentDictionary<long, PendingCall> _calls = new();
     private readonly ITimer _sweeper;
     private long _lastCallId;
@@ -96,6 +98,16 @@ internal abstract class RuntimeClient : IDisposable
     {
         if (_calls.TryRemove(response.CallId, out PendingCall? call)) call.Complete(response, Codecs);
     }
+
+    /// <summary>
+    /// Breaks with a silo that has left in order: it had answered everything and closes its connections itself, but its last answers may not have been read here when word of its end comes from
+    /// somebody else.
+    /// </summary>
+    protected void AfterLastAnswers(Action breakOff) => _ = Task.Run(async () =>
+    {
+        await Task.Delay(TimeForLastAnswers, Clock);
+        breakOff();
+    });
 
     /// <summary>Fails the calls whose silo is gone.</summary>
     public void FailCallsTo(SiloAddress silo)

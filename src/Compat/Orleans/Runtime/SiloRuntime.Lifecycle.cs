@@ -159,17 +159,24 @@ internal sealed partial class SiloRuntime
         foreach (ClusterMember member in current.Members.Values)
         {
             if (member.Status != SiloStatus.Dead || member.SiloAddress.Equals(Address) || previous.GetSiloStatus(member.SiloAddress) == SiloStatus.Dead) continue;
-            // Should it live after all, it learns the verdict from its last message.
-            if (Outgoing.Find(member.SiloAddress) is not null) _ = Control(member.SiloAddress).Gossip(Membership.Data);
-            Outgoing.Drop(member.SiloAddress, "the silo was declared dead");
-            foreach (Connection connection in _accepted.Keys)
-                if (connection.Peer.Equals(member.SiloAddress)) connection.Close("the silo was declared dead");
-            FailCallsTo(member.SiloAddress);
-            _controls.TryRemove(member.SiloAddress, out _);
+            if (previous.GetSiloStatus(member.SiloAddress) is SiloStatus.ShuttingDown or SiloStatus.Stopping) AfterLastAnswers(() => Forget(member.SiloAddress));
+            else Forget(member.SiloAddress);
         }
         Directory.OnMembershipChanged(current);
         foreach (Connection connection in _accepted.Keys)
             if (connection.Peer.IsClient) connection.Send(MembersFrame());
+    }
+
+    /// <summary>Breaks with a silo that is dead: calls of it and to it fail.</summary>
+    private void Forget(SiloAddress silo)
+    {
+        // Should it live after all, it learns the verdict from its last message.
+        if (Outgoing.Find(silo) is not null) _ = Control(silo).Gossip(Membership.Data);
+        Outgoing.Drop(silo, "the silo was declared dead");
+        foreach (Connection connection in _accepted.Keys)
+            if (connection.Peer.Equals(silo)) connection.Close("the silo was declared dead");
+        FailCallsTo(silo);
+        _controls.TryRemove(silo, out _);
     }
 
     private void OnDeclaredDead(string reason) => _ = Task.Run(() =>
