@@ -4,7 +4,7 @@ namespace Conclave.Engine.Speculation;
 /// <param name="maxDrafts">Most drafts.</param>
 internal sealed class DraftCosts(int maxDrafts)
 {
-    // Until there is a measurement: little enough for a draft to be tried.
+    // Of what was not measured itself.
     private const double FirstRatio = 1.3;
     private const double Weight = 1.0 / 4;
     private const double MostChange = 1.5;
@@ -12,8 +12,8 @@ internal sealed class DraftCosts(int maxDrafts)
     // Of a step with so many drafts over one with a draft less; 0: not known.
     private readonly double[] _ratios = new double[maxDrafts + 1];
 
-    /// <summary>Drafts that are believed to pay most.</summary>
-    public int Best { get; set; } = Math.Min(1, maxDrafts);
+    /// <summary>Drafts that are believed to pay most; none before there is a measurement, since a trial costs three steps and a wrong guess all of a short answer.</summary>
+    public int Best { get; set; }
 
     /// <summary>Whether anything was measured at this load.</summary>
     public bool IsMeasured { get; private set; }

@@ -151,6 +151,8 @@ internal sealed class DraftPolicy
     private int FindBest(DraftCosts costs)
     {
         int best = costs.Best;
+        if (!costs.IsMeasured)
+            return best;
         double rate = Rate(costs, best) * Margin;
         for (int drafts = 0; drafts <= costs.MostKnown; drafts++)
         {
