@@ -134,7 +134,8 @@ public sealed class KvDiskTests
         Sequence(3).RunThrough(last);
         new PagedSequence("", Sequence(4).Tokens[..100], maxPages: 20).RunThrough(last);
         DiskTier.StatusWhen(last, status => status.Writes == 4);
-        Assert.Equal((0, 128), (tier.Find(last, Sequence(1)), tier.Find(last, Sequence(0))));
+        // This one first: looking for any takes room in memory, and what gives way is written and pushes out others.
+        Assert.Equal((128, 0), (tier.Find(last, Sequence(0)), tier.Find(last, Sequence(1))));
     }
 
     [Fact]
