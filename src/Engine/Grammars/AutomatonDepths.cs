@@ -125,7 +125,8 @@ internal static class LeftRecursion
     /// <exception cref="OperatingException">A rule is left-recursive; the message names it.</exception>
     public static void Check(Automaton automaton, List<RuleStates> rules)
     {
-        bool[] canBeEmpty = EmptyRules(automaton, rules);
+        int[] lengths = AutomatonDepths.Lengths(automaton);
+        bool[] canBeEmpty = [.. rules.Select(rule => lengths[rule.Start] == 0)];
         Dictionary<int, int> ruleOf = rules.Select((rule, index) => (rule.Start, index)).ToDictionary(pair => pair.Start, pair => pair.index);
         int[][] first = [.. rules.Select(rule => FirstCalls(automaton, rule.Start, ruleOf, canBeEmpty).ToArray())];
 
@@ -153,25 +154,6 @@ internal static class LeftRecursion
                     path.Push((called, 0));
             }
         }
-    }
-
-    private static bool[] EmptyRules(Automaton automaton, List<RuleStates> rules)
-    {
-        var canBeEmpty = new bool[rules.Count];
-        Dictionary<int, int> ruleOf = rules.Select((rule, index) => (rule.Start, index)).ToDictionary(pair => pair.Start, pair => pair.index);
-        bool grows = true;
-        while (grows)
-        {
-            grows = false;
-            for (int i = 0; i < rules.Count; i++)
-            {
-                if (canBeEmpty[i] || !Reach(automaton, rules[i].Start, ruleOf, canBeEmpty, []).Contains(rules[i].End))
-                    continue;
-                canBeEmpty[i] = grows = true;
-            }
-        }
-
-        return canBeEmpty;
     }
 
     private static HashSet<int> FirstCalls(Automaton automaton, int start, Dictionary<int, int> ruleOf, bool[] canBeEmpty)

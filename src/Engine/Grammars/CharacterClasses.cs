@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -14,6 +15,15 @@ internal static class CharacterClasses
     private static readonly Lazy<CodePoints> UnicodeWords = new(() => Where(rune => IsWord(rune)));
     private static readonly Lazy<CodePoints> UnicodeSpaces = new(() => Where(Rune.IsWhiteSpace).Union(CodePoints.Single(0xFEFF)));
 
+    // No plane beyond the second has cases.
+    private static readonly Lazy<(int Value, int Upper, int Lower)[]> Cased = new(() =>
+    [
+        .. Enumerable.Range(0, 0x20000).Where(Rune.IsValid).Select(value => (value, Rune.ToUpperInvariant(new Rune(value)).Value, Rune.ToLowerInvariant(new Rune(value)).Value))
+            .Where(letter => letter.Item2 != letter.value || letter.Item3 != letter.value),
+    ]);
+
+    private static readonly ConcurrentDictionary<string, CodePoints> Categories = new(StringComparer.Ordinal);
+
     private static readonly CodePoints NoLineEnd = CodePoints.Of(('\n', '\n'), ('\r', '\r'), (0x2028, 0x2029)).Complement();
     private static readonly CodePoints NoLineFeed = CodePoints.Single('\n').Complement();
 
@@ -21,30 +31,12 @@ internal static class CharacterClasses
     public static CodePoints Dot(bool isWide) => isWide ? NoLineFeed : NoLineEnd;
 
     /// <summary><paramref name="set"/> and whatever has a member of it in another case: the Kelvin sign for k.</summary>
-    public static CodePoints WithAnyCase(CodePoints set) => set.Union(Where(rune => set.Contains(Rune.ToUpperInvariant(rune).Value) || set.Contains(Rune.ToLowerInvariant(rune).Value)));
+    public static CodePoints WithAnyCase(CodePoints set) => set.Union(CodePoints.Of(
+        [.. Cased.Value.Where(letter => set.Contains(letter.Upper) || set.Contains(letter.Lower)).Select(letter => (letter.Value, letter.Value))]));
 
     /// <summary><paramref name="set"/> and what its letters are in the other case.</summary>
-    public static CodePoints WithBothCases(CodePoints set)
-    {
-        // No plane beyond the second has cases.
-        var both = new List<(int, int)>();
-        foreach ((int first, int last) in set.Ranges)
-        {
-            for (int value = first; value <= Math.Min(last, 0x1FFFF); value++)
-            {
-                if (!Rune.IsValid(value))
-                    continue;
-                int upper = Rune.ToUpperInvariant(new Rune(value)).Value;
-                int lower = Rune.ToLowerInvariant(new Rune(value)).Value;
-                if (upper != value)
-                    both.Add((upper, upper));
-                if (lower != value)
-                    both.Add((lower, lower));
-            }
-        }
-
-        return set.Union(CodePoints.Of(CollectionsMarshal.AsSpan(both)));
-    }
+    public static CodePoints WithBothCases(CodePoints set) => set.Union(CodePoints.Of(
+        [.. Cased.Value.Where(letter => set.Contains(letter.Value)).SelectMany(letter => ((int, int)[])[(letter.Upper, letter.Upper), (letter.Lower, letter.Lower)])]));
 
     /// <summary>The class of <c>\d</c>, <c>\w</c> or <c>\s</c> as it allows (<paramref name="isWide"/> false) or as it excludes.</summary>
     public static CodePoints? Named(char letter, bool isWide) => letter switch
@@ -60,7 +52,7 @@ internal static class CharacterClasses
     {
         string[] names = ["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Cn"];
         bool[] isMeant = [.. names.Select(known => name.Length is 1 or 2 && known.StartsWith(name, StringComparison.Ordinal))];
-        return isMeant.Contains(true) ? Where(rune => isMeant[(int)Rune.GetUnicodeCategory(rune)]) : null;
+        return isMeant.Contains(true) ? Categories.GetOrAdd(name, _ => Where(rune => isMeant[(int)Rune.GetUnicodeCategory(rune)])) : null;
     }
 
     private static bool IsWord(Rune rune) => Rune.GetUnicodeCategory(rune) is

@@ -60,13 +60,17 @@ internal sealed class CodePoints
 
     public bool Contains(int value)
     {
-        foreach ((int first, int last) in _ranges)
+        int low = 0, high = _ranges.Length;
+        while (low < high)
         {
-            if (value <= last)
-                return value >= first;
+            int middle = (low + high) / 2;
+            if (value > _ranges[middle].Last)
+                low = middle + 1;
+            else
+                high = middle;
         }
 
-        return false;
+        return low < _ranges.Length && value >= _ranges[low].First;
     }
 
     public CodePoints Union(CodePoints other) => Of([.. _ranges, .. other._ranges]);
@@ -85,7 +89,22 @@ internal sealed class CodePoints
         return Of(CollectionsMarshal.AsSpan(gaps));
     }
 
-    public CodePoints Intersect(CodePoints other) => ReferenceEquals(this, All) ? other : ReferenceEquals(other, All) ? this : Complement().Union(other.Complement()).Complement();
+    public CodePoints Intersect(CodePoints other)
+    {
+        if (ReferenceEquals(this, All) || ReferenceEquals(other, All))
+            return ReferenceEquals(this, All) ? other : this;
+        var shared = new List<(int, int)>();
+        for (int i = 0, j = 0; i < _ranges.Length && j < other._ranges.Length;)
+        {
+            Add(shared, Math.Max(_ranges[i].First, other._ranges[j].First), Math.Min(_ranges[i].Last, other._ranges[j].Last));
+            if (_ranges[i].Last < other._ranges[j].Last)
+                i++;
+            else
+                j++;
+        }
+
+        return new CodePoints([.. shared]);
+    }
 
     public CodePoints Except(CodePoints other) => Intersect(other.Complement());
 

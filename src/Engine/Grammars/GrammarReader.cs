@@ -12,6 +12,8 @@ internal static class GrammarReader
     /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the place.</exception>
     public static GrammarTree Read(GrammarSpec spec) => spec.Kind switch
     {
+        // A turn's text holds those of its parts.
+        not GrammarKind.ChatTurn when spec.Text.Length > GrammarSpec.MaxLength => throw new OperatingException(OperatingError.InvalidRequest, $"grammar: has more than {GrammarSpec.MaxLength} characters"),
         GrammarKind.JsonObject => new GrammarTree(new JsonNodes().AnyObject, MaxJsonDepth, "json_object"),
         GrammarKind.JsonSchema => new GrammarTree(SchemaReader.Read(spec.Text), MaxJsonDepth, "schema #"),
         GrammarKind.Regex => new GrammarTree(RegexReader.Read(spec.Text), MaxRuleDepth, "regex"),

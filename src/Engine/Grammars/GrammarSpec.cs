@@ -3,7 +3,11 @@ namespace Conclave.Engine.Grammars;
 /// <summary>What the output must be, as the client wrote it.</summary>
 /// <param name="Kind">How <paramref name="Text"/> is read.</param>
 /// <param name="Text">The schema, the expression or the grammar; empty for <see cref="GrammarKind.JsonObject"/>.</param>
-public sealed record GrammarSpec(GrammarKind Kind, string Text);
+public sealed record GrammarSpec(GrammarKind Kind, string Text)
+{
+    /// <summary>Most characters of <see cref="Text"/>.</summary>
+    public const int MaxLength = 1_000_000;
+}
 
 /// <summary>Ways to write a grammar. The numbers travel between processes: never change them.</summary>
 public enum GrammarKind

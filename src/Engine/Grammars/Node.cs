@@ -19,6 +19,18 @@ internal abstract record Node
 
     public static Node Maybe(Node part) => new Repeat(part, 0, 1);
 
+    /// <summary>The same texts with each character written otherwise.</summary>
+    /// <param name="write">How a character of a set is written.</param>
+    public Node Written(Func<CodePoints, Node> write) => this switch
+    {
+        Character character => write(character.Set),
+        Sequence sequence => new Sequence([.. sequence.Parts.Select(part => part.Written(write))]),
+        Choice choice => new Choice([.. choice.Alternatives.Select(alternative => alternative.Written(write))]),
+        Repeat repeat => repeat with { Part = repeat.Part.Written(write) },
+        Graph graph => graph with { Edges = [.. graph.Edges.Select(edge => edge with { Label = edge.Label.Written(write) })] },
+        _ => this,
+    };
+
     /// <summary>These bytes.</summary>
     public sealed record Literal(byte[] Bytes) : Node;
 

@@ -14,11 +14,11 @@ internal sealed class ParameterNodes(SchemaDocument document, JsonNodes json)
     /// <exception cref="OperatingException">The schema cannot be used; the message names the path.</exception>
     public Node All()
     {
-        SchemaFacts facts = _reader.Facts(SchemaSources.Of(document.Root));
+        SchemaFacts facts = SchemaUnevaluated.Settle(_reader.Facts(SchemaSources.Of(document.Root)));
         if (facts.Choices.Count > 0 || facts.Values is not null || facts.PatternProperties.Count > 0 || facts.IsNever || !(facts.Types ?? SchemaTypes.Object).HasFlag(SchemaTypes.Object))
             throw SchemaDocument.Error(facts.Path, "must describe an object by its properties, without alternatives, for calls in this chat format");
         ChainMember[] members = [.. _reader.Properties(facts).Select(property => new ChainMember(Parameter(property.Property), property.IsRequired))];
-        Node chain = ObjectChain.Of(members, null, Node.Text("\n"), facts.MinProperties, facts.MaxProperties, $"schema {facts.Path}");
+        Node chain = ObjectChain.Of(members, [], Node.Text("\n"), facts.MinProperties, facts.MaxProperties, $"schema {facts.Path}");
         _reader.ReadRules();
         return facts.MinProperties > 0 || members.Any(member => member.IsRequired) ? chain : Node.Maybe(chain);
     }

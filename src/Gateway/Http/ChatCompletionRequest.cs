@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Conclave.Engine;
+using Conclave.Engine.Grammars;
 using Conclave.Gateway.Completions;
 using Conclave.Model.Chat;
 
@@ -81,6 +82,7 @@ internal sealed record ChatCompletionRequest
 
     private static IReadOnlyList<ToolDefinition>? ReadTools(JsonField root)
     {
+        if (root["tools"] is { } given && given.Value.GetRawText().Length > GrammarSpec.MaxLength) throw given.Error($"has more than {GrammarSpec.MaxLength} characters; make it shorter");
         IReadOnlyList<ToolDefinition>? tools = root["tools"] is { } field ? ChatJson.ReadTools(field.Value) : null;
         if (root["tool_choice"] is not { } choice) return tools;
         if (choice.Value.ValueKind == JsonValueKind.String)

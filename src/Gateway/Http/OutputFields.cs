@@ -23,13 +23,13 @@ internal static class OutputFields
     {
         var contents = new List<(string Field, GrammarSpec Spec)>();
         if (ReadFormat(root["response_format"]?.RequireObject()) is { } format)
-            contents.Add(("response_format", format));
+            contents.Add(("response_format", Limited("response_format", format)));
         JsonField? structured = root["structured_outputs"]?.RequireObject();
         foreach ((string guided, string name) in Extensions)
         {
             foreach (JsonField? field in new[] { root[guided], structured?[name] })
                 if (field is { } given && ReadExtension(name, given) is { } spec)
-                    contents.Add((guided, spec));
+                    contents.Add((guided, Limited(guided, spec)));
         }
 
         if (contents.Count > 1) throw Invalid($"{contents[1].Field}: cannot be combined with {contents[0].Field}; give one of them");
@@ -59,6 +59,10 @@ internal static class OutputFields
         "choice" => new GrammarSpec(GrammarKind.Ebnf, $"root ::= {string.Join(" | ", field.Items().Select(item => Quoted(item.String())).DefaultIfEmpty(Quoted("")))}"),
         _ => field.Bool() ? new GrammarSpec(GrammarKind.JsonObject, "") : null,
     };
+
+    /// <summary>Before anything is done with it: a prompt holds it too.</summary>
+    private static GrammarSpec Limited(string field, GrammarSpec spec) =>
+        spec.Text.Length <= GrammarSpec.MaxLength ? spec : throw Invalid($"{field}: has {spec.Text.Length} characters, more than {GrammarSpec.MaxLength}; make it shorter");
 
     private static string SchemaOf(JsonField field) =>
         field.Value.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False ? field.Value.GetRawText() : throw field.Error("must be a JSON Schema: an object");

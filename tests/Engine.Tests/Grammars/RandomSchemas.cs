@@ -33,7 +33,7 @@ internal sealed class RandomSchemas(int seed)
         return schema;
     }
 
-    private JsonObject Schema(int depth) => _random.Next(depth > 0 ? 18 : 12) switch
+    private JsonObject Schema(int depth) => _random.Next(depth > 0 ? 21 : 14) switch
     {
         0 => new JsonObject { ["type"] = "boolean" },
         1 => new JsonObject { ["type"] = new JsonArray("string", "null") },
@@ -47,10 +47,12 @@ internal sealed class RandomSchemas(int seed)
         9 => Logic(),
         10 => OneOf(),
         11 => Without(),
-        12 or 13 => Object(depth - 1),
-        14 => Array(depth - 1),
-        15 => Patterned(depth - 1),
-        16 => Any(Schema(depth - 1), Schema(depth - 1), new JsonObject { ["type"] = "null" }),
+        12 => Unevaluated(),
+        13 => Counted(),
+        14 or 15 => Object(depth - 1),
+        16 => Array(depth - 1),
+        17 => Patterned(depth - 1),
+        18 => Any(Schema(depth - 1), Schema(depth - 1), new JsonObject { ["type"] = "null" }),
         _ => new JsonObject
         {
             ["allOf"] = new JsonArray(
@@ -80,6 +82,29 @@ internal sealed class RandomSchemas(int seed)
         4 => """{"type":"array","items":{"type":"integer","maximum":9},"not":{"items":{"minimum":0}}}""",
         5 => """{"type":"object","properties":{"a":true,"b":{"type":"null"}},"not":{"required":["a"],"properties":{"b":{"type":"null"}}}}""",
         _ => """{"not":{"anyOf":[{"type":"object"},{"not":{"type":["null","object","boolean"]}}]}}""",
+    });
+
+    /// <summary>Names and elements that nothing speaks of.</summary>
+    private JsonObject Unevaluated() => Parse(_random.Next(6) switch
+    {
+        0 => """{"type":"object","allOf":[{"properties":{"a":{"type":"null"}}},{"properties":{"b":{"type":"integer"}},"required":["b"]}],"properties":{"c":true},"unevaluatedProperties":false}""",
+        1 => """{"type":"object","properties":{"k":{"enum":["x","y"]}},"required":["k"],"anyOf":[{"properties":{"k":{"const":"x"},"x":{"type":"null"}}},{"properties":{"k":{"const":"y"},"y":{"type":"null"}}}],"unevaluatedProperties":{"type":"boolean"}}""",
+        2 => """{"type":"object","if":{"properties":{"a":{"const":1}},"required":["a"]},"then":{"properties":{"b":{"type":"null"}}},"else":{"patternProperties":{"^c":{"type":"integer"}}},"unevaluatedProperties":false}""",
+        3 => """{"type":"array","prefixItems":[{"type":"string"}],"anyOf":[{"prefixItems":[true,{"type":"null"}]},{"items":{"type":"string"}}],"unevaluatedItems":{"type":"boolean"}}""",
+        4 => """{"type":"array","allOf":[{"prefixItems":[{"type":"integer"},{"type":"integer"}]},{"prefixItems":[{"minimum":3}],"minItems":1}],"unevaluatedItems":false}""",
+        _ => """{"type":"object","properties":{"a":true},"dependentSchemas":{"a":{"properties":{"b":{"type":"null"}},"required":["b"]}},"oneOf":[{"properties":{"n":{"type":"integer"}},"required":["n"]},{"properties":{"s":{"type":"null"}},"required":["s"]}],"unevaluatedProperties":false}""",
+    });
+
+    /// <summary>What is counted, and what must differ.</summary>
+    private JsonObject Counted() => Parse(_random.Next(7) switch
+    {
+        0 => """{"type":"array","items":{"type":["integer","null","boolean"]},"allOf":[{"contains":{"type":"null"}},{"contains":{"type":"integer"},"minContains":2,"maxContains":3}]}""",
+        1 => """{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":-2,"exclusiveMaximum":3},"minItems":2}""",
+        2 => """{"type":"array","uniqueItems":true,"items":{"anyOf":[{"const":"a"},{"const":{"x":1}},{"type":"boolean"},{"enum":["a",2,2.0]}]}}""",
+        3 => """{"type":"object","minProperties":3}""",
+        4 => """{"type":"object","minProperties":3,"maxProperties":5,"properties":{"a":{"type":"null"}},"additionalProperties":{"type":"boolean"},"propertyNames":{"maxLength":4}}""",
+        5 => """{"type":"array","not":{"contains":{"type":"null"},"minContains":2,"maxContains":3},"items":{"type":["null","boolean"]}}""",
+        _ => """{"type":"array","not":{"prefixItems":[{"type":"integer"},{"type":"string"}],"items":{"type":"null"}}}""",
     });
 
     private JsonObject Logic() => Parse(_random.Next(7) switch

@@ -29,7 +29,11 @@ internal static class SchemaValidator
             "type" => Require(TypesOf(schema, rule).Any(type => IsType(value, type)), at, $"is {value.ValueKind}, not {rule}"),
             "enum" => Require(rule.EnumerateArray().Any(one => JsonElement.DeepEquals(one, value)), at, "is none of the enum"),
             "const" => Require(JsonElement.DeepEquals(rule, value), at, "is not the const"),
-            "$ref" => Problem(root, Resolve(root, rule.GetString()!), value, at),
+            "$ref" or "$dynamicRef" => Problem(root, Resolve(root, rule.GetString()!), value, at),
+            "unevaluatedProperties" when value.ValueKind == JsonValueKind.Object => value.EnumerateObject()
+                .Where(member => !Evaluated(root, schema, value, isOuter: true).Contains(member.Name)).Select(member => Problem(root, rule, member.Value, $"{at}.{member.Name}")).FirstOrDefault(problem => problem is not null),
+            "unevaluatedItems" when value.ValueKind == JsonValueKind.Array => value.EnumerateArray().Skip(EvaluatedItems(root, schema, value, isOuter: true))
+                .Select(item => Problem(root, rule, item, $"{at}[]")).FirstOrDefault(problem => problem is not null),
             "allOf" => rule.EnumerateArray().Select(one => Problem(root, one, value, at)).FirstOrDefault(problem => problem is not null),
             "anyOf" => Require(rule.EnumerateArray().Any(one => Fits(one)), at, "fits no anyOf"),
             "oneOf" => Require(rule.EnumerateArray().Count(one => Fits(one)) == 1, at, "does not fit exactly one of oneOf"),
@@ -44,6 +48,49 @@ internal static class SchemaValidator
                 _ => null,
             },
         };
+    }
+
+    /// <summary>Schemas that hold for the same value and that it fits.</summary>
+    private static IEnumerable<JsonElement> InPlace(JsonElement root, JsonElement schema, JsonElement value)
+    {
+        bool Fits(JsonElement one) => Problem(root, one, value) is null;
+        foreach (JsonProperty keyword in schema.EnumerateObject())
+        {
+            IEnumerable<JsonElement> parts = keyword.Name switch
+            {
+                "allOf" or "anyOf" or "oneOf" => keyword.Value.EnumerateArray(),
+                "$ref" or "$dynamicRef" => [Resolve(root, keyword.Value.GetString()!)],
+                "if" => Fits(keyword.Value) ? schema.TryGetProperty("then", out JsonElement then) ? [keyword.Value, then] : [keyword.Value] : schema.TryGetProperty("else", out JsonElement other) ? [other] : [],
+                "dependentSchemas" => keyword.Value.EnumerateObject().Where(one => value.TryGetProperty(one.Name, out _)).Select(one => one.Value),
+                _ => [],
+            };
+            foreach (JsonElement part in parts)
+            {
+                if (part.ValueKind == JsonValueKind.Object && Fits(part)) yield return part;
+            }
+        }
+    }
+
+    /// <summary>Names of properties that a schema speaks of.</summary>
+    private static HashSet<string> Evaluated(JsonElement root, JsonElement schema, JsonElement value, bool isOuter)
+    {
+        HashSet<string> names = [.. InPlace(root, schema, value).SelectMany(part => Evaluated(root, part, value, isOuter: false))];
+        bool isAll = schema.TryGetProperty("additionalProperties", out _) || (!isOuter && schema.TryGetProperty("unevaluatedProperties", out _));
+        foreach (JsonProperty member in value.EnumerateObject())
+        {
+            if (isAll || (schema.TryGetProperty("properties", out JsonElement properties) && properties.TryGetProperty(member.Name, out _))
+                || (schema.TryGetProperty("patternProperties", out JsonElement patterns) && patterns.EnumerateObject().Any(pattern => Regex.IsMatch(member.Name, pattern.Name)))) names.Add(member.Name);
+        }
+
+        return names;
+    }
+
+    /// <summary>Elements that a schema speaks of, from the first on.</summary>
+    private static int EvaluatedItems(JsonElement root, JsonElement schema, JsonElement value, bool isOuter)
+    {
+        int count = InPlace(root, schema, value).Select(part => EvaluatedItems(root, part, value, isOuter: false)).DefaultIfEmpty(0).Max();
+        if (schema.TryGetProperty("prefixItems", out JsonElement prefix)) count = Math.Max(count, prefix.GetArrayLength());
+        return schema.TryGetProperty("items", out _) || (!isOuter && schema.TryGetProperty("unevaluatedItems", out _)) ? int.MaxValue : count;
     }
 
     private static IEnumerable<string> TypesOf(JsonElement schema, JsonElement rule)
@@ -63,8 +110,22 @@ internal static class SchemaValidator
         _ => value.ValueKind == JsonValueKind.Number && double.IsInteger(value.GetDouble()),
     };
 
-    private static JsonElement Resolve(JsonElement root, string reference) =>
-        reference.Split('/').Skip(1).Aggregate(root, (at, part) => at.GetProperty(part.Replace("~1", "/").Replace("~0", "~")));
+    /// <summary>By pointer, or by an anchor or id anywhere.</summary>
+    private static JsonElement Resolve(JsonElement root, string reference) => reference[0] != '#' || reference.Length > 1 && reference[1] != '/'
+        ? Named(root, reference.Split('/')[^1].TrimStart('#'))!.Value
+        : reference.Split('/').Skip(1).Aggregate(root, (at, part) =>
+        {
+            string name = Uri.UnescapeDataString(part).Replace("~1", "/").Replace("~0", "~");
+            return at.ValueKind == JsonValueKind.Array ? at[int.Parse(name)] : at.GetProperty(name);
+        });
+
+    private static JsonElement? Named(JsonElement at, string name)
+    {
+        if (at.ValueKind == JsonValueKind.Array) return at.EnumerateArray().Select(one => Named(one, name)).FirstOrDefault(found => found is not null);
+        if (at.ValueKind != JsonValueKind.Object) return null;
+        bool isIt = at.EnumerateObject().Any(one => one.Name is "$anchor" or "$dynamicAnchor" or "$id" && one.Value.ValueKind == JsonValueKind.String && one.Value.GetString()!.Split('/')[^1].TrimStart('#') == name);
+        return isIt ? at : at.EnumerateObject().Select(one => Named(one.Value, name)).FirstOrDefault(found => found is not null);
+    }
 
     private static string? CheckObject(JsonElement root, JsonElement schema, string name, JsonElement rule, JsonElement value, string at)
     {
@@ -144,6 +205,8 @@ internal static class SchemaValidator
         "ipv4" => System.Net.IPAddress.TryParse(value, out var four) && four.AddressFamily == System.Net.Sockets.AddressFamily.InterNetwork && value.Split('.').Length == 4,
         "ipv6" => System.Net.IPAddress.TryParse(value, out var six) && six.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6,
         "uri" => Uri.TryCreate(value, UriKind.Absolute, out _),
+        "regex" => Regex.IsMatch("", $"(?:{value})?"),
+        "base64" => Convert.TryFromBase64String(value, new byte[value.Length], out _),
         "hostname" => Uri.CheckHostName(value) is not UriHostNameType.Unknown,
         _ => true,
     };

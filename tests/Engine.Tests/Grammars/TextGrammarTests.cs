@@ -55,7 +55,7 @@ public sealed class TextGrammarTests
     }
 
     /// <summary>The text with characters beyond U+FFFF, which .NET counts as two, replaced by ones of like category that it counts as one.</summary>
-    private static string Narrowed(string text) => string.Concat(text.EnumerateRunes().Select(rune => rune.IsBmp ? rune.ToString() : System.Text.Rune.GetUnicodeCategory(rune) switch
+    internal static string Narrowed(string text) => string.Concat(text.EnumerateRunes().Select(rune => rune.IsBmp ? rune.ToString() : System.Text.Rune.GetUnicodeCategory(rune) switch
     {
         System.Globalization.UnicodeCategory.UppercaseLetter => "Å",
         System.Globalization.UnicodeCategory.LowercaseLetter => "å",
@@ -64,7 +64,7 @@ public sealed class TextGrammarTests
     }));
 
     [Theory]
-    [InlineData("a(?=b)", "position 3: look-around")]
+    [InlineData("a(?=b)", "position 3: look-behind")]
     [InlineData(@"(a)\1", "back references are not supported")]
     [InlineData(@"a\b", "word boundaries are not supported")]
     [InlineData("*a", "'*' has nothing to repeat")]

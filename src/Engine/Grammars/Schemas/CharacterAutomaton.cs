@@ -9,8 +9,12 @@ internal sealed class CharacterAutomaton
     private readonly List<(int From, CodePoints? Set, int To)> _edges = [];
     private readonly string _path;
     private int _stateCount = 2;
+    private ILookup<int, (int From, CodePoints? Set, int To)>? _from;
 
     private CharacterAutomaton(string path) => _path = path;
+
+    // Asked for once all edges are there.
+    private ILookup<int, (int From, CodePoints? Set, int To)> From => _from ??= _edges.ToLookup(edge => edge.From);
 
     /// <summary>The automaton of a tree of characters, sequences, choices and repetitions.</summary>
     /// <exception cref="OperatingException">Too large.</exception>
@@ -54,8 +58,7 @@ internal sealed class CharacterAutomaton
         var made = new CharacterAutomaton(path);
         var states = new Dictionary<(int, int), int> { [(0, 0)] = 0, [(1, 1)] = 1 };
         var open = new Queue<(int, int)>([(0, 0)]);
-        ILookup<int, (int From, CodePoints? Set, int To)> firstFrom = first._edges.ToLookup(edge => edge.From);
-        ILookup<int, (int From, CodePoints? Set, int To)> secondFrom = second._edges.ToLookup(edge => edge.From);
+        ILookup<int, (int From, CodePoints? Set, int To)> firstFrom = first.From, secondFrom = second.From;
         while (open.TryDequeue(out (int First, int Second) at))
         {
             foreach ((_, CodePoints? set, int to) in firstFrom[at.First])
@@ -90,6 +93,24 @@ internal sealed class CharacterAutomaton
         }
     }
 
+    /// <summary>Strings whose characters up to U+007F have a sum with this remainder. No string is of two remainders.</summary>
+    public static CharacterAutomaton OfRemainder(int remainder, int modulus, string path)
+    {
+        var made = new CharacterAutomaton(path);
+        CodePoints[] classes = [.. Enumerable.Range(0, modulus).Select(step => CodePoints.Of([.. Enumerable.Range(0, 0x80).Where(value => value % modulus == step).Select(value => (value, value))]))];
+        classes[0] = classes[0].Union(CodePoints.Of((0x80, 0x10FFFF)));
+        made._stateCount = 2 + modulus;
+        made.AddEdge(0, null, 2);
+        for (int sum = 0; sum < modulus; sum++)
+        {
+            for (int step = 0; step < modulus; step++)
+                made.AddEdge(2 + sum, classes[step], 2 + ((sum + step) % modulus));
+        }
+
+        made.AddEdge(2 + remainder, null, 1);
+        return made;
+    }
+
     /// <summary>These strings, each a literal.</summary>
     public static CharacterAutomaton OfTexts(IEnumerable<string> texts, string path) => Of(
         Node.Any([.. texts.Select(text => Node.Of([.. text.EnumerateRunes().Select(rune => new Node.Character(CodePoints.Single(rune.Value)))]))]), path);
@@ -99,7 +120,7 @@ internal sealed class CharacterAutomaton
     public CharacterAutomaton Complement()
     {
         var made = new CharacterAutomaton(_path);
-        ILookup<int, (int From, CodePoints? Set, int To)> from = _edges.ToLookup(edge => edge.From);
+        ILookup<int, (int From, CodePoints? Set, int To)> from = From;
         var states = new Dictionary<string, int>();
         var open = new Queue<(int State, int[] Set)>();
         StateOf([0]);
@@ -120,7 +141,7 @@ internal sealed class CharacterAutomaton
             if (states.TryGetValue(key, out int state))
                 return state;
             if (states.Count >= MaxSets)
-                throw SchemaDocument.Error(_path, "what does not match this is too large to tell; use smaller lengths and counts");
+                throw Error("what does not match this is too large to tell; use smaller lengths and counts");
             states.Add(key, state = states.Count == 0 ? 0 : made._stateCount++);
             open.Enqueue((state, closed));
             return state;
@@ -130,7 +151,7 @@ internal sealed class CharacterAutomaton
     /// <summary>Whether <paramref name="text"/> is one of these.</summary>
     public bool Contains(string text)
     {
-        ILookup<int, (int From, CodePoints? Set, int To)> from = _edges.ToLookup(edge => edge.From);
+        ILookup<int, (int From, CodePoints? Set, int To)> from = From;
         HashSet<int> at = Close([0], from);
         foreach (System.Text.Rune rune in text.EnumerateRunes())
             at = Close(at.SelectMany(state => from[state]).Where(edge => edge.Set is { } set && set.Contains(rune.Value)).Select(edge => edge.To), from);
@@ -204,9 +225,11 @@ internal sealed class CharacterAutomaton
     private void AddEdge(int from, CodePoints? set, int to)
     {
         if (_edges.Count >= MaxEdges)
-            throw SchemaDocument.Error(_path, "the expression is too large together with what else the string must be; use smaller lengths and counts");
+            throw Error("the expression is too large together with what else the string must be; use smaller lengths and counts");
         _edges.Add((from, set, to));
     }
+
+    private OperatingException Error(string problem) => GrammarError.At(_path is ['#', ..] ? $"schema {_path}" : _path, problem);
 
     private void Emit(Node node, int from, int to)
     {
@@ -226,6 +249,15 @@ internal sealed class CharacterAutomaton
                 break;
             case Node.Repeat repeat:
                 EmitRepeat(repeat, from, to);
+                break;
+            case Node.Graph graph:
+                int first = _stateCount;
+                _stateCount += 1 + graph.Edges.Select(edge => Math.Max(edge.From, edge.To)).Concat(graph.Accepting).DefaultIfEmpty(0).Max();
+                AddEdge(from, null, first);
+                foreach (GraphEdge edge in graph.Edges)
+                    Emit(edge.Label, first + edge.From, first + edge.To);
+                foreach (int accepting in graph.Accepting)
+                    AddEdge(first + accepting, null, to);
                 break;
             default:
                 throw new InvalidOperationException($"{node.GetType().Name} is no part of an expression.");

@@ -11,10 +11,13 @@ internal sealed class SchemaDocument
     /// <summary>The schema that nothing fits.</summary>
     public static SchemaSource False { get; } = new(JsonSerializer.SerializeToElement(false), "false");
 
-    // Each is looked at, some more than once.
-    private const int MaxLength = 4_000_000;
+    private readonly Lazy<SchemaAnchors> _anchors;
 
-    private SchemaDocument(JsonElement root) => Root = new SchemaSource(root, "#");
+    private SchemaDocument(JsonElement root)
+    {
+        Root = new SchemaSource(root, "#");
+        _anchors = new Lazy<SchemaAnchors>(() => new SchemaAnchors(root));
+    }
 
     /// <summary>The whole.</summary>
     public SchemaSource Root { get; }
@@ -22,8 +25,8 @@ internal sealed class SchemaDocument
     /// <exception cref="OperatingException">It is no JSON, or too long.</exception>
     public static SchemaDocument Parse(string text)
     {
-        if (text.Length > MaxLength)
-            throw new OperatingException(OperatingError.InvalidRequest, $"schema: has more than {MaxLength} characters");
+        if (text.Length > GrammarSpec.MaxLength)
+            throw new OperatingException(OperatingError.InvalidRequest, $"schema: has more than {GrammarSpec.MaxLength} characters");
         try
         {
             using var document = JsonDocument.Parse(text, Options);
@@ -39,19 +42,24 @@ internal sealed class SchemaDocument
     /// <exception cref="OperatingException">It points nowhere, or outside.</exception>
     public SchemaSource Resolve(string reference, string path)
     {
-        if (reference is not ("#" or ['#', '/', ..]))
-            throw Error(path, $"'{reference}' cannot be resolved; only references within the schema, such as '#/$defs/name', are supported");
-        JsonElement at = Root.Value;
-        foreach (string part in reference.Split('/').Skip(1))
+        int hash = reference.IndexOf('#');
+        string address = hash < 0 ? reference : reference[..hash];
+        string fragment = hash < 0 ? "" : Uri.UnescapeDataString(reference[(hash + 1)..]);
+        SchemaSource from = _anchors.Value.Find(address, path)
+            ?? throw Error(path, $"'{reference}' cannot be resolved; only references within the schema, such as '#/$defs/name', are supported");
+        if (fragment is not ("" or ['/', ..]))
+            return _anchors.Value.FindAnchor(from, fragment) ?? throw Error(path, $"'{reference}' points to nothing, or to several anchors of that name");
+        JsonElement at = from.Value;
+        foreach (string part in fragment.Split('/').Skip(1))
         {
-            string name = Uri.UnescapeDataString(part).Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal);
+            string name = part.Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal);
             bool isFound = at.ValueKind == JsonValueKind.Object ? at.TryGetProperty(name, out at)
                 : at.ValueKind == JsonValueKind.Array && int.TryParse(name, out int index) && index >= 0 && index < at.GetArrayLength() && (at = at[index]).ValueKind != JsonValueKind.Undefined;
             if (!isFound)
                 throw Error(path, $"'{reference}' points to nothing");
         }
 
-        return new SchemaSource(at, reference);
+        return new SchemaSource(at, from.Path + fragment);
     }
 
     /// <summary>A name as part of a pointer.</summary>

@@ -23,11 +23,14 @@ internal enum SchemaTypes
 /// <param name="IsNegated">What does not fit it is meant.</param>
 internal sealed record SchemaSource(JsonElement Value, string Path, bool IsNegated = false)
 {
-    /// <summary>The schema of what does not fit this one.</summary>
-    public SchemaSource Negated => this with { IsNegated = !IsNegated };
+    /// <summary>Paths, in order, of the schemas around it that ask by an <c>unevaluated</c> keyword what this one speaks of.</summary>
+    public IReadOnlyList<string> Askers { get; init; } = [];
+
+    /// <summary>The schema of what does not fit this one. What it speaks of counts for nobody.</summary>
+    public SchemaSource Negated => this with { IsNegated = !IsNegated, Askers = [] };
 
     /// <summary>Equal for the same schema.</summary>
-    public string Key => IsNegated ? $"!{Path}" : Path;
+    public string Key => Askers.Count > 0 ? $"{Path}@{string.Join('@', Askers)}" : IsNegated ? $"!{Path}" : Path;
 }
 
 /// <summary>Schemas that a value must all fit.</summary>
@@ -129,6 +132,12 @@ internal sealed record SchemaFacts
 
     public NumberLimits Numbers { get; init; } = new();
 
+    /// <summary>The <c>unevaluated</c> keywords, for when all choices have been made.</summary>
+    public IReadOnlyList<SchemaKeyword> Unevaluated { get; init; } = [];
+
+    /// <summary>Keywords that say something of properties or elements to those who ask.</summary>
+    public IReadOnlyList<SchemaKeyword> Evaluated { get; init; } = [];
+
     /// <summary>Of each group at least one way must be taken too.</summary>
     public IReadOnlyList<IReadOnlyList<SchemaWay>> Choices { get; init; } = [];
 
@@ -142,19 +151,42 @@ internal sealed record SchemaFacts
     public bool IsHopeless => IsNever || Types == SchemaTypes.None || Values is [];
 
     /// <summary>These, and one more demand on a property.</summary>
-    public SchemaFacts WithProperty(string name, SchemaSource source)
+    public SchemaFacts WithProperty(string name, SchemaSource source) => WithProperties([(name, source)]);
+
+    /// <summary>These, and one more demand on each of some properties.</summary>
+    public SchemaFacts WithProperties(IReadOnlyList<(string Name, SchemaSource Source)> added)
     {
         List<SchemaProperty> properties = [.. Properties];
-        int known = properties.FindIndex(property => property.Name == name);
-        if (known >= 0)
-            properties[known] = properties[known] with { Sources = properties[known].Sources.And(source) };
-        else
+        var known = new Dictionary<string, int>(StringComparer.Ordinal);
+        for (int i = 0; i < properties.Count; i++)
+            known[properties[i].Name] = i;
+        foreach ((string name, SchemaSource source) in added)
+        {
+            if (known.TryGetValue(name, out int index))
+            {
+                properties[index] = properties[index] with { Sources = properties[index].Sources.And(source) };
+                continue;
+            }
+
+            known.Add(name, properties.Count);
             properties.Add(new SchemaProperty(name, Additional?.And(source) ?? SchemaSources.Of(source)));
+        }
+
         return this with { Properties = properties };
     }
 
     /// <summary>These, and objects do not have this property.</summary>
     public SchemaFacts Without(string name) => WithProperty(name, SchemaDocument.False);
+
+    /// <summary>What the element at <paramref name="index"/> must fit.</summary>
+    public SchemaSources ItemAt(int index) => index < PrefixItems.Count ? PrefixItems[index] : Items ?? new SchemaSources([]);
+
+    /// <summary>These, and one more demand on the elements from <paramref name="first"/> on.</summary>
+    public SchemaFacts WithItems(int first, SchemaSource source) => this with
+    {
+        PrefixItems = [.. Enumerable.Range(0, Math.Max(first, PrefixItems.Count)).Select(i => i < first ? ItemAt(i) : ItemAt(i).And(source))],
+        Items = Items?.And(source) ?? SchemaSources.Of(source),
+    };
 
     /// <summary>These, of some types only.</summary>
     public SchemaFacts OfTypes(SchemaTypes types) => this with { Types = (Types ?? SchemaTypes.All) & types };

@@ -16,6 +16,9 @@ internal sealed record SchemaKeyword(string Name, JsonElement Value, string Path
     public SchemaSource? Sibling(string name) =>
         Owner.Value.TryGetProperty(name, out JsonElement value) ? new SchemaSource(value, $"{Owner.Path}/{name}") : null;
 
+    /// <summary>A schema for the same value as the owner's: who asks the owner what it speaks of asks it too.</summary>
+    public SchemaSource InPlace(SchemaSource source) => source with { Askers = Owner.Askers };
+
     public OperatingException Error(string problem) => SchemaDocument.Error(Path, problem);
 
     public string String() => Value.ValueKind == JsonValueKind.String ? Value.GetString()! : throw Error("must be a string");
@@ -23,6 +26,9 @@ internal sealed record SchemaKeyword(string Name, JsonElement Value, string Path
     /// <summary>A whole number from 0 on.</summary>
     public int Count() => Value.ValueKind == JsonValueKind.Number && Value.TryGetDouble(out double count) && count is >= 0 and <= int.MaxValue && count == Math.Floor(count)
         ? (int)count : throw Error("must be a whole number from 0 on");
+
+    /// <summary>A whole number that another keyword of the same schema gives; null if there is none.</summary>
+    public int? CountOf(string name) => Sibling(name) is { } sibling ? new SchemaKeyword(name, sibling.Value, sibling.Path, Owner).Count() : null;
 
     /// <summary>At least one element.</summary>
     public IReadOnlyList<SchemaSource> Elements()
@@ -34,6 +40,9 @@ internal sealed record SchemaKeyword(string Name, JsonElement Value, string Path
 
     public IEnumerable<string> Strings() => Value.ValueKind == JsonValueKind.Array && Value.EnumerateArray().All(element => element.ValueKind == JsonValueKind.String)
         ? Value.EnumerateArray().Select(element => element.GetString()!) : throw Error("must be a list of strings");
+
+    /// <summary>Number of elements that a list of schemas called <paramref name="name"/> in the same schema speaks of; null if there is no such list.</summary>
+    public int? OwnPrefix(string name) => Owner.Value.TryGetProperty(name, out JsonElement list) && list.ValueKind == JsonValueKind.Array ? list.GetArrayLength() : null;
 
     /// <summary>An object's members, each a schema. Of a repeated name the last counts.</summary>
     public IEnumerable<(string Name, SchemaSource Source)> Members()

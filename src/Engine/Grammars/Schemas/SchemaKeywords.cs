@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 
 namespace Conclave.Engine.Grammars;
@@ -8,8 +9,17 @@ internal sealed class SchemaKeywords
     // Each pair of branches is looked at.
     private const int MaxOneOf = 200;
 
+    // Of these each is told from the other.
+    private const int MaxOverlaps = 3000;
+
     // Keywords read, those read again in another combination included: more takes longer than anybody would wait.
     private const int MaxRead = 200_000;
+
+    // Properties that take as long as a keyword.
+    private const int PropertiesPerRead = 16;
+
+    // For one value. Nobody writes more; each is carried along.
+    private const int MaxReferences = 256;
 
     private readonly SchemaDocument _document;
     private readonly SchemaNegation _negation;
@@ -45,24 +55,40 @@ internal sealed class SchemaKeywords
                 throw SchemaDocument.Error(source.Path, "must be a schema: an object, true or false");
         }
 
+        if (source.Value.TryGetProperty("unevaluatedProperties", out _) || source.Value.TryGetProperty("unevaluatedItems", out _))
+            source = source with { Askers = [.. source.Askers.Union([source.Path]).Order(StringComparer.Ordinal)] };
+
         // What other keywords refer to goes first. (OrderBy keeps the order of the others.)
-        foreach (JsonProperty keyword in source.Value.EnumerateObject().OrderBy(keyword => keyword.Name is "properties" or "prefixItems" ? 0 : 1))
+        foreach (JsonProperty keyword in source.Value.EnumerateObject().OrderBy(IsReferredTo))
             facts = Add(facts, new SchemaKeyword(keyword.Name, keyword.Value, $"{source.Path}/{SchemaDocument.Escape(keyword.Name)}", source));
         return facts;
     }
 
+    private static int IsReferredTo(JsonProperty keyword) =>
+        keyword.Name is "properties" or "patternProperties" or "prefixItems" || (keyword.Name == "items" && keyword.Value.ValueKind == JsonValueKind.Array) ? 0 : 1;
+
     private SchemaFacts Add(SchemaFacts facts, SchemaKeyword keyword)
     {
-        Count(keyword);
-        return Read(facts, keyword);
+        Count(keyword, 1 + (facts.Properties.Count / PropertiesPerRead));
+        facts = Read(facts, keyword);
+        return keyword.Owner.Askers.Count > 0 && SchemaUnevaluated.IsEvaluating(keyword) ? facts with { Evaluated = [.. facts.Evaluated, keyword] } : facts;
     }
 
     /// <summary>Counts what takes time.</summary>
     /// <exception cref="OperatingException">It takes too long.</exception>
-    public void Count(SchemaKeyword keyword)
+    public void Count(SchemaKeyword keyword, int count = 1)
     {
-        if (++_readCount > MaxRead)
+        if ((_readCount += count) > MaxRead)
             throw keyword.Error("the schema combines its parts in too many ways; make it simpler");
+        EnsureShallow(keyword.Path);
+    }
+
+    /// <summary>What a thread's stack cannot hold is an error, not the end of the process.</summary>
+    /// <exception cref="OperatingException">The stack is almost full.</exception>
+    public static void EnsureShallow(string path)
+    {
+        if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
+            throw SchemaDocument.Error(path, "parts are nested too deep here; make the schema simpler");
     }
 
     private SchemaFacts Read(SchemaFacts facts, SchemaKeyword keyword) => keyword.Name switch
@@ -70,12 +96,14 @@ internal sealed class SchemaKeywords
         "type" => facts with { Types = (facts.Types ?? SchemaTypes.All) & ReadTypes(keyword) },
         "enum" => WithValues(facts, [.. keyword.Elements().Select(element => element.Value)]),
         "const" => WithValues(facts, [keyword.Value]),
-        "$ref" => AddReference(facts, keyword, isNegated: false),
-        "allOf" => keyword.Elements().Aggregate(facts, Add),
-        "anyOf" => Choose(facts, [.. keyword.Elements().Select(element => SchemaWay.Of(element))]),
+        "$ref" or "$dynamicRef" or "$recursiveRef" => AddReference(facts, keyword, isNegated: false),
+        "allOf" => keyword.Elements().Select(keyword.InPlace).Aggregate(facts, Add),
+        "anyOf" => Choose(facts, [.. keyword.Elements().Select(element => SchemaWay.Of(keyword.InPlace(element)))]),
         "oneOf" => Choose(facts, ExactlyOne(keyword)),
         "not" => Add(facts, keyword.Schema.Negated),
         "if" => AddCondition(facts, keyword),
+        "unevaluatedProperties" => facts with { Unevaluated = [.. facts.Unevaluated, keyword], Implied = facts.Implied | SchemaTypes.Object },
+        "unevaluatedItems" => facts with { Unevaluated = [.. facts.Unevaluated, keyword], Implied = facts.Implied | SchemaTypes.Array },
         _ => AddObject(facts, keyword) ?? AddDependencies(facts, keyword) ?? AddArray(facts, keyword) ?? AddScalar(facts, keyword)
             ?? (IsRestricting(keyword) ? throw keyword.Error("is not supported; leave it out or say it with other keywords") : facts),
     };
@@ -94,13 +122,16 @@ internal sealed class SchemaKeywords
         IReadOnlyList<SchemaSource> branches = keyword.Elements();
         if (branches.Count > MaxOneOf)
             throw keyword.Error($"has more than {MaxOneOf} branches; use anyOf, or an enum");
-        var ways = branches.Select(branch => new List<SchemaSource> { branch }).ToArray();
+        var ways = branches.Select(branch => new List<SchemaSource> { keyword.InPlace(branch) }).ToArray();
+        int overlaps = 0;
         for (int i = 0; i < branches.Count; i++)
         {
             for (int j = i + 1; j < branches.Count; j++)
             {
                 if (AreDisjoint(new SchemaSources([branches[i], branches[j]]), depth: 3))
                     continue;
+                if (++overlaps > MaxOverlaps)
+                    throw keyword.Error("has too many branches that are not plainly different; use anyOf, or give each a property with a const of its own");
                 ways[i].Add(branches[j].Negated);
                 ways[j].Add(branches[i].Negated);
             }
@@ -135,21 +166,28 @@ internal sealed class SchemaKeywords
     private SchemaFacts AddCondition(SchemaFacts facts, SchemaKeyword keyword)
     {
         SchemaSource? then = keyword.Sibling("then"), other = keyword.Sibling("else");
-        return then is null && other is null ? facts : Choose(facts,
+        if (then is null && other is null && keyword.Owner.Askers.Count == 0)
+            return facts;
+        SchemaSource condition = keyword.InPlace(keyword.Schema);
+        return Choose(facts,
         [
-            SchemaWay.Of(then is null ? [keyword.Schema] : [keyword.Schema, then]),
-            SchemaWay.Of(other is null ? [keyword.Schema.Negated] : [keyword.Schema.Negated, other]),
+            SchemaWay.Of(then is null ? [condition] : [condition, keyword.InPlace(then)]),
+            SchemaWay.Of(other is null ? [condition.Negated] : [condition.Negated, keyword.InPlace(other)]),
         ]);
     }
 
     /// <summary>Follows a reference, or (<paramref name="isNegated"/>) demands what does not fit what it leads to.</summary>
     public SchemaFacts AddReference(SchemaFacts facts, SchemaKeyword keyword, bool isNegated)
     {
-        SchemaSource target = _document.Resolve(keyword.String(), keyword.Path) with { IsNegated = isNegated };
+        SchemaSource target = keyword.InPlace(_document.Resolve(keyword.String(), keyword.Path));
+        if (isNegated)
+            target = target.Negated;
         if (_active.Contains(target.Key) || facts.Ancestors.Contains(target.Key))
             throw keyword.Error("refers to itself without an object or a list between");
         if (facts.References.Contains(target.Key))
             return facts;
+        if (facts.References.Count >= MaxReferences)
+            throw keyword.Error($"more than {MaxReferences} references are followed for one value; make the schema simpler");
         _active.Add(target.Key);
         facts = Add(facts with { References = [.. facts.References, target.Key] }, target);
         _active.Remove(target.Key);
@@ -179,20 +217,25 @@ internal sealed class SchemaKeywords
         return isNullable ? types | SchemaTypes.Null : types;
     }
 
-    private static SchemaFacts WithValues(SchemaFacts facts, IReadOnlyList<JsonElement> values) => facts with
+    private static SchemaFacts WithValues(SchemaFacts facts, IReadOnlyList<JsonElement> values)
     {
-        Values = facts.Values is null ? values : [.. facts.Values.Where(known => values.Any(value => JsonElement.DeepEquals(known, value)))],
-    };
+        if (facts.Values is null)
+            return facts with { Values = values };
+        var keys = values.Select(JsonKey.Of).ToHashSet(StringComparer.Ordinal);
+        return facts with { Values = [.. facts.Values.Where(known => keys.Contains(JsonKey.Of(known)))] };
+    }
 
     private static SchemaFacts? AddObject(SchemaFacts facts, SchemaKeyword keyword)
     {
         SchemaFacts? added = keyword.Name switch
         {
-            "properties" => WithProperties(facts, keyword),
+            "properties" => facts.WithProperties([.. keyword.Members()]),
             "required" => facts with { Required = [.. facts.Required.Union(keyword.Strings())] },
             "additionalProperties" => WithAdditional(facts, keyword),
             "propertyNames" => facts with { PropertyNames = And(facts.PropertyNames, keyword.Schema) },
-            "patternProperties" => facts with { PatternProperties = [.. facts.PatternProperties, .. keyword.Members().Select(member => new SchemaProperty(member.Name, SchemaSources.Of(member.Source)))] },
+
+            // What others say of additional names they say of these too.
+            "patternProperties" => facts with { PatternProperties = [.. facts.PatternProperties, .. keyword.Members().Select(member => new SchemaProperty(member.Name, And(facts.Additional, member.Source)))] },
             "minProperties" => facts with { MinProperties = Math.Max(facts.MinProperties, keyword.Count()) },
             "maxProperties" => facts with { MaxProperties = Math.Min(facts.MaxProperties ?? int.MaxValue, keyword.Count()) },
             _ => null,
@@ -209,30 +252,26 @@ internal sealed class SchemaKeywords
         {
             bool isList = keyword.Name == "dependentRequired" || source.Value.ValueKind == JsonValueKind.Array;
             string[] needed = isList ? [.. new SchemaKeyword(name, source.Value, source.Path, keyword.Owner).Strings()] : [];
-            SchemaWay then = isList ? SchemaWay.Of(known => known with { Required = [.. known.Required.Union(needed)] }) : SchemaWay.Of(source);
+            SchemaWay then = isList ? SchemaWay.Of(known => known with { Required = [.. known.Required.Union(needed)] }) : SchemaWay.Of(keyword.InPlace(source));
             facts = Choose(facts, [SchemaWay.Of(known => known.Without(name)), then]);
         }
 
         return facts with { Implied = facts.Implied | SchemaTypes.Object };
     }
 
-    private static SchemaFacts WithProperties(SchemaFacts facts, SchemaKeyword keyword)
-    {
-        foreach ((string name, SchemaSource source) in keyword.Members())
-            facts = facts.WithProperty(name, source);
-        return facts;
-    }
-
     private static SchemaFacts WithAdditional(SchemaFacts facts, SchemaKeyword keyword)
     {
         // It speaks of names that its own schema does not know, though others may.
-        var own = keyword.Owner.Value.TryGetProperty("properties", out JsonElement names) && names.ValueKind == JsonValueKind.Object
-            ? names.EnumerateObject().Select(member => member.Name).ToHashSet() : [];
+        HashSet<string> own = Names("properties"), patterns = Names("patternProperties");
         return facts with
         {
             Properties = [.. facts.Properties.Select(property => own.Contains(property.Name) ? property : property with { Sources = property.Sources.And(keyword.Schema) })],
+            PatternProperties = [.. facts.PatternProperties.Select(pattern => patterns.Contains(pattern.Name) ? pattern : pattern with { Sources = pattern.Sources.And(keyword.Schema) })],
             Additional = And(facts.Additional, keyword.Schema),
         };
+
+        HashSet<string> Names(string name) => keyword.Owner.Value.TryGetProperty(name, out JsonElement names) && names.ValueKind == JsonValueKind.Object
+            ? [.. names.EnumerateObject().Select(member => member.Name)] : [];
     }
 
     private static SchemaFacts? AddArray(SchemaFacts facts, SchemaKeyword keyword)
@@ -241,25 +280,25 @@ internal sealed class SchemaKeywords
         {
             "prefixItems" => WithPrefix(facts, keyword),
             "items" when keyword.Value.ValueKind == JsonValueKind.Array => WithPrefix(facts, keyword),
-            "items" when facts.PrefixItems.Count > 0 && !keyword.Owner.Value.TryGetProperty("prefixItems", out _) => throw keyword.Error("cannot be combined with the prefixItems of another schema"),
-            "items" => facts with { Items = And(facts.Items, keyword.Schema) },
-            "additionalItems" => keyword.Owner.Value.TryGetProperty("items", out JsonElement items) && items.ValueKind == JsonValueKind.Array
-                ? facts with { Items = And(facts.Items, keyword.Schema) } : facts,
+            "items" => facts.WithItems(keyword.OwnPrefix("prefixItems") ?? 0, keyword.Schema),
+            "additionalItems" => keyword.OwnPrefix("items") is { } prefix ? facts.WithItems(prefix, keyword.Schema) : facts,
             "minItems" => facts with { MinItems = Math.Max(facts.MinItems, keyword.Count()) },
             "maxItems" => facts with { MaxItems = Math.Min(facts.MaxItems ?? int.MaxValue, keyword.Count()) },
             "uniqueItems" => facts with { IsUnique = facts.IsUnique || keyword.Value.ValueKind == JsonValueKind.True },
-            "contains" => facts with { Contains = [.. facts.Contains, new SchemaContains(keyword.Schema, CountOf(keyword, "minContains") ?? 1, CountOf(keyword, "maxContains"))] },
+            "contains" => facts with { Contains = [.. facts.Contains, new SchemaContains(keyword.Schema, keyword.CountOf("minContains") ?? 1, keyword.CountOf("maxContains"))] },
             _ => null,
         };
         return added is null ? null : added with { Implied = added.Implied | SchemaTypes.Array };
     }
 
-    private static int? CountOf(SchemaKeyword keyword, string name) =>
-        keyword.Sibling(name) is { } sibling ? new SchemaKeyword(name, sibling.Value, sibling.Path, keyword.Owner).Count() : null;
-
-    private static SchemaFacts WithPrefix(SchemaFacts facts, SchemaKeyword keyword) => facts.PrefixItems.Count == 0 && facts.Items is null
-        ? facts with { PrefixItems = [.. keyword.Elements().Select(SchemaSources.Of)] }
-        : throw keyword.Error("cannot be combined with the items of another schema");
+    private static SchemaFacts WithPrefix(SchemaFacts facts, SchemaKeyword keyword)
+    {
+        IReadOnlyList<SchemaSource> own = keyword.OwnPrefix(keyword.Name) == 0 ? [] : keyword.Elements();
+        return facts with
+        {
+            PrefixItems = [.. Enumerable.Range(0, Math.Max(own.Count, facts.PrefixItems.Count)).Select(i => i < own.Count ? facts.ItemAt(i).And(own[i]) : facts.ItemAt(i))],
+        };
+    }
 
     private static SchemaFacts? AddScalar(SchemaFacts facts, SchemaKeyword keyword)
     {

@@ -32,7 +32,7 @@ internal sealed class SchemaNegation(SchemaKeywords keywords)
         "type" => BreakType(SchemaKeywords.ReadTypes(keyword)),
         "enum" => [SchemaWay.Of(facts => facts with { Excluded = [.. facts.Excluded, .. keyword.Elements().Select(element => element.Value)] })],
         "const" => [SchemaWay.Of(facts => facts with { Excluded = [.. facts.Excluded, keyword.Value] })],
-        "$ref" => [SchemaWay.Of(facts => keywords.AddReference(facts, keyword, isNegated: true))],
+        "$ref" or "$dynamicRef" or "$recursiveRef" => [SchemaWay.Of(facts => keywords.AddReference(facts, keyword, isNegated: true))],
         "allOf" => [.. keyword.Elements().Select(element => SchemaWay.Of(element.Negated))],
         "anyOf" => [SchemaWay.Of([.. keyword.Elements().Select(element => element.Negated)])],
         "oneOf" => [SchemaWay.Of([.. keyword.Elements().Select(element => element.Negated)]), .. Pairs(keyword.Elements())],
@@ -96,12 +96,31 @@ internal sealed class SchemaNegation(SchemaKeywords keywords)
         "minItems" when keyword.Count() is var count => count == 0 ? []
             : [SchemaWay.Of(facts => facts.OfTypes(SchemaTypes.Array) with { MaxItems = Math.Min(facts.MaxItems ?? int.MaxValue, count - 1) })],
         "maxItems" when keyword.Count() is var count => [SchemaWay.Of(facts => facts.OfTypes(SchemaTypes.Array) with { MinItems = Math.Max(facts.MinItems, count + 1) })],
-        "items" when keyword.Value.ValueKind != JsonValueKind.Array && keyword.Sibling("prefixItems") is null =>
-            [SchemaWay.Of(facts => facts.OfTypes(SchemaTypes.Array) with { Contains = [.. facts.Contains, new SchemaContains(keyword.Schema.Negated, 1, null)] })],
-        "contains" when keyword.Sibling("minContains") is null && keyword.Sibling("maxContains") is null =>
-            [SchemaWay.Of(facts => facts.OfTypes(SchemaTypes.Array) with { Contains = [.. facts.Contains, new SchemaContains(keyword.Schema, 0, 0)] })],
+        "items" when keyword.Value.ValueKind != JsonValueKind.Array && keyword.OwnPrefix("prefixItems") is { } prefix => [At(prefix, keyword.Schema)],
+        "items" when keyword.Value.ValueKind != JsonValueKind.Array => [Containing(new SchemaContains(keyword.Schema.Negated, 1, null))],
+        "prefixItems" or "items" => [.. keyword.Elements().Select((element, index) => At(index, element))],
+        "contains" => BreakContains(keyword),
         _ => null,
     };
+
+    /// <summary>Too few or too many.</summary>
+    private static List<SchemaWay> BreakContains(SchemaKeyword keyword)
+    {
+        int min = keyword.CountOf("minContains") ?? 1;
+        List<SchemaWay> ways = min == 0 ? [] : [Containing(new SchemaContains(keyword.Schema, 0, min - 1))];
+        if (keyword.CountOf("maxContains") is { } max)
+            ways.Add(Containing(new SchemaContains(keyword.Schema, max + 1, null)));
+        return ways;
+    }
+
+    private static SchemaWay Containing(SchemaContains contains) => SchemaWay.Of(facts => facts.OfTypes(SchemaTypes.Array) with { Contains = [.. facts.Contains, contains] });
+
+    /// <summary>There is an element at <paramref name="index"/>, and it does not fit.</summary>
+    private static SchemaWay At(int index, SchemaSource source) => SchemaWay.Of(facts => facts.OfTypes(SchemaTypes.Array) with
+    {
+        MinItems = Math.Max(facts.MinItems, index + 1),
+        PrefixItems = [.. Enumerable.Range(0, Math.Max(facts.PrefixItems.Count, index + 1)).Select(i => i == index ? facts.ItemAt(i).And(source.Negated) : facts.ItemAt(i))],
+    });
 
     private static IReadOnlyList<SchemaWay>? BreakScalar(SchemaKeyword keyword) => keyword.Name switch
     {

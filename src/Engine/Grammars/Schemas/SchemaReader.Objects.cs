@@ -8,6 +8,9 @@ internal sealed partial class SchemaReader
     // Their names fall into as many sets as these have subsets.
     private const int MaxPatterns = 4;
 
+    // Their subsets are states.
+    private const int MaxNameClasses = 6;
+
     /// <summary>The properties that an object may or must have, in order: those declared, then those that are only required or only allowed by name. Of one that no object has the sources hold false.</summary>
     /// <exception cref="OperatingException">What names must be cannot be told.</exception>
     public IReadOnlyList<(SchemaProperty Property, bool IsRequired)> Properties(SchemaFacts facts)
@@ -16,24 +19,25 @@ internal sealed partial class SchemaReader
         IEnumerable<string> named = allowed?.Values?.Where(value => value.ValueKind == JsonValueKind.String).Select(value => value.GetString()!) ?? [];
         SchemaSources undeclared = facts.Additional ?? new SchemaSources([]);
         var properties = facts.Properties.ToList();
-        foreach (string name in facts.Required.Concat(named).Distinct())
-        {
-            if (properties.All(property => property.Name != name))
-                properties.Add(new SchemaProperty(name, MatchesAny(facts, name) ? new SchemaSources([]) : undeclared));
-        }
-
-        return [.. properties.Select(property => (property with { Sources = WithNameRules(facts, allowed, property) }, facts.Required.Contains(property.Name)))];
+        var known = properties.Select(property => property.Name).ToHashSet(StringComparer.Ordinal);
+        var required = facts.Required.ToHashSet(StringComparer.Ordinal);
+        Pattern[] patterns = Patterns(facts);
+        foreach (string name in facts.Required.Concat(named).Where(known.Add))
+            properties.Add(new SchemaProperty(name, patterns.Any(pattern => pattern.Names.Contains(name)) ? new SchemaSources([]) : undeclared));
+        return [.. properties.Select(property => (property with { Sources = WithNameRules(patterns, allowed, property) }, required.Contains(property.Name)))];
     }
 
-    private static bool MatchesAny(SchemaFacts facts, string name) => facts.PatternProperties.Any(pattern => Matching(facts, pattern, isWide: true).Contains(name));
+    private static Pattern[] Patterns(SchemaFacts facts) => facts.PatternProperties.Count <= MaxPatterns
+        ? [.. facts.PatternProperties.Select(pattern => new Pattern(pattern, Matching(facts, pattern.Name, isWide: true)))]
+        : throw SchemaDocument.Error($"{facts.Path}/patternProperties", $"is supported with up to {MaxPatterns} patterns; join some by '|', or say it with additionalProperties");
 
     /// <summary>What a property must fit, its name considered.</summary>
-    private SchemaSources WithNameRules(SchemaFacts facts, SchemaFacts? allowed, SchemaProperty property)
+    private SchemaSources WithNameRules(Pattern[] patterns, SchemaFacts? allowed, SchemaProperty property)
     {
         SchemaSources sources = property.Sources;
-        foreach (SchemaProperty pattern in facts.PatternProperties)
+        foreach ((SchemaProperty pattern, CharacterAutomaton names) in patterns)
         {
-            if (Matching(facts, pattern, isWide: true).Contains(property.Name))
+            if (names.Contains(property.Name))
                 sources = pattern.Sources.All.Aggregate(sources, (all, source) => all.And(source));
         }
 
@@ -52,20 +56,28 @@ internal sealed partial class SchemaReader
             return properties.Any(property => property.IsRequired) ? Node.Never : _json.Object(Node.Never, mayBeEmpty: true);
         var members = properties.Where(property => !IsFalse(property.Property.Sources))
             .Select(property => new ChainMember(_json.Member(JsonNodes.StringOf(property.Property.Name), Of(property.Property.Sources)), property.IsRequired)).ToList();
-        Node? other = OtherMembers(facts, [.. properties.Select(property => property.Property.Name)]);
+        string[] names = [.. properties.Select(property => property.Property.Name)];
+        Node? other = OtherMembers(facts, names);
 
-        // Names that nobody declares may be repeated, and then count once only.
-        if (min > members.Count + (other is null ? 0 : 1))
-        {
-            return other is null ? Node.Never
-                : throw SchemaDocument.Error($"{facts.Path}/minProperties", $"is supported up to {members.Count + 1} here, one more than properties that are declared; declare more, or use required");
-        }
+        if (other is null && min > members.Count)
+            return Node.Never;
 
-        return _json.Object(ObjectChain.Of(members, other, _json.Comma, min, Cap(facts.MaxProperties, min, MaxWrittenItems), $"schema {facts.Path}"), mayBeEmpty: min == 0 && !members.Any(member => member.IsRequired));
+        // Names that nobody declares may be repeated, and then count once only. Of those in different classes each counts.
+        int free = Math.Max(0, min - members.Count(member => member.IsRequired));
+        Node[] others = other is null ? [] : free < 2 ? [other] : Classes(facts, names, free);
+        return _json.Object(ObjectChain.Of(members, others, _json.Comma, min, Cap(facts.MaxProperties, min, MaxWrittenItems), $"schema {facts.Path}"), mayBeEmpty: min == 0 && !members.Any(member => member.IsRequired));
     }
 
-    /// <summary>Any member that has none of <paramref name="names"/>; null if there is none.</summary>
-    private Node? OtherMembers(SchemaFacts facts, IReadOnlyList<string> names)
+    /// <summary>Members that nobody declares, by classes of their names; each name is of one.</summary>
+    private Node[] Classes(SchemaFacts facts, IReadOnlyList<string> names, int needed)
+    {
+        if (needed > MaxNameClasses)
+            throw SchemaDocument.Error($"{facts.Path}/minProperties", $"is supported up to {MaxNameClasses} more than properties that are required; use required");
+        return [.. Enumerable.Range(0, MaxNameClasses).Select(remainder => OtherMembers(facts, names, CharacterAutomaton.OfRemainder(remainder, MaxNameClasses, facts.Path))!)];
+    }
+
+    /// <summary>Any member that has none of <paramref name="names"/>, with a name within <paramref name="among"/>; null if there is none.</summary>
+    private Node? OtherMembers(SchemaFacts facts, IReadOnlyList<string> names, CharacterAutomaton? among = null)
     {
         bool isDeclaring = facts.PatternProperties.Count > 0 || facts.Properties.Any(property => !IsFalse(property.Sources)) || facts.Required.Count > 0;
         SchemaSources? additional = facts.Additional ?? (isDeclaring ? null : new SchemaSources([]));
@@ -74,22 +86,20 @@ internal sealed partial class SchemaReader
             return null;
         if (allowed?.Choices.Count > 0)
             throw SchemaDocument.Error(allowed.Path, "must be a schema of strings without alternatives");
-        CharacterAutomaton? name = allowed is null ? null : Text(allowed);
-        if (names.Count > 0)
+        CharacterAutomaton? name = allowed is null ? among : among is null ? Text(allowed) : Text(allowed) is { } text ? CharacterAutomaton.Both(text, among, facts.Path) : among;
+        if (names.Count > 0 && (additional is not null ? !IsFalse(additional) : facts.PatternProperties.Count > 0))
             name = Both(name, CharacterAutomaton.OfTexts(names, facts.Path).Complement());
-        if (facts.PatternProperties.Count > MaxPatterns)
-            throw SchemaDocument.Error($"{facts.Path}/patternProperties", $"is supported with up to {MaxPatterns} patterns");
-
+        Pattern[] patterns = Patterns(facts);
         var members = new List<Node>();
-        for (int subset = 0; subset < 1 << facts.PatternProperties.Count; subset++)
+        for (int subset = 0; subset < 1 << patterns.Length; subset++)
         {
             SchemaSources? sources = subset == 0 ? additional : new SchemaSources([]);
             CharacterAutomaton? matching = name;
-            for (int i = 0; i < facts.PatternProperties.Count && sources is not null; i++)
+            for (int i = 0; i < patterns.Length && sources is not null; i++)
             {
-                SchemaProperty pattern = facts.PatternProperties[i];
+                (SchemaProperty pattern, CharacterAutomaton wide) = patterns[i];
                 bool isMatched = (subset >> i & 1) != 0;
-                matching = Both(matching, isMatched ? Matching(facts, pattern, isWide: false) : Matching(facts, pattern, isWide: true).Complement());
+                matching = Both(matching, isMatched ? Matching(facts, pattern.Name, isWide: false) : wide.Complement());
                 sources = isMatched ? pattern.Sources.All.Aggregate(sources, (all, source) => all.And(source)) : sources;
             }
 
@@ -103,8 +113,13 @@ internal sealed partial class SchemaReader
     }
 
     /// <summary>Names that match the pattern of a property, in all dialects or (<paramref name="isWide"/>) in any.</summary>
-    private static CharacterAutomaton Matching(SchemaFacts facts, SchemaProperty pattern, bool isWide) => CharacterAutomaton.Of(
-        RegexReader.ReadSearch(pattern.Name, $"schema {facts.Path}/patternProperties", set => new Node.Character(set), isWide), facts.Path);
+    public static CharacterAutomaton Matching(SchemaFacts facts, string pattern, bool isWide) => CharacterAutomaton.Of(
+        RegexReader.ReadSearch(pattern, $"schema {facts.Path}/patternProperties", isWide), facts.Path);
+
+    /// <summary>A member of <c>patternProperties</c>.</summary>
+    /// <param name="Property">What it demands.</param>
+    /// <param name="Names">Names that match in any dialect.</param>
+    private sealed record Pattern(SchemaProperty Property, CharacterAutomaton Names);
 
     private static bool IsFalse(SchemaSources sources) => sources.All.Any(source => source.Value.ValueKind == (source.IsNegated ? JsonValueKind.True : JsonValueKind.False));
 }

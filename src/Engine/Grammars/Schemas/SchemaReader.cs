@@ -80,7 +80,7 @@ internal sealed partial class SchemaReader
     }
 
     private static bool LeadsElsewhere(JsonElement schema) =>
-        schema.ValueKind == JsonValueKind.Object && schema.EnumerateObject().Any(keyword => keyword.Name is "$ref" or "allOf" or "anyOf" or "oneOf" or "not" or "if" or "dependentSchemas" or "dependencies");
+        schema.ValueKind == JsonValueKind.Object && schema.EnumerateObject().Any(keyword => keyword.Name is "$ref" or "$dynamicRef" or "$recursiveRef" or "allOf" or "anyOf" or "oneOf" or "not" or "if" or "dependentSchemas" or "dependencies");
 
     private Node ReadAll(SchemaSource root)
     {
@@ -106,10 +106,11 @@ internal sealed partial class SchemaReader
     {
         if (facts.IsHopeless)
             return Node.Never;
+        SchemaKeywords.EnsureShallow(facts.Path);
         if (ValuesOf(facts) is { } values)
             return Node.Any([.. values.Select(_json.Exactly)]);
         if (facts.Choices is not [var choice, ..])
-            return OfTypes(facts);
+            return OfTypes(SchemaUnevaluated.Settle(facts));
         SchemaFacts others = WithoutFirstChoice(facts);
         var ways = new List<Node>();
         foreach (SchemaWay way in choice)

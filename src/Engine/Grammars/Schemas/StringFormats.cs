@@ -2,7 +2,7 @@ namespace Conclave.Engine.Grammars;
 
 /// <summary>
 /// The string formats, as expressions. Each is a part of what its standard allows that every validator accepts: dates without 29 February, years 1000 to
-/// 2999, addresses and names in lower and upper case ASCII of moderate length.
+/// 2999, addresses and names in lower and upper case ASCII of moderate length. Beside those of the standard, those that Pydantic and zod write.
 /// </summary>
 internal static class StringFormats
 {
@@ -29,9 +29,27 @@ internal static class StringFormats
         ["ipv6"] = $"^(?:(?:{Group}:){{7}}{Group}|(?:{Group}:){{1,5}}(?::{Group}){{1,2}}|::(?:{Group}:){{0,5}}{Group})$",
         ["uri"] = $@"^https?://{Host}(?::[1-9]\d{{0,3}})?(?:/{UriCharacter}*)*(?:\?{UriCharacter}*)?(?:#{UriCharacter}*)?$",
         ["json-pointer"] = "^(?:/(?:[^/~]|~[01])*)*$",
+        ["relative-json-pointer"] = "^(?:0|[1-9]\\d{0,5})(?:#|(?:/(?:[^/~]|~[01])*)*)$",
+        ["regex"] = "^(?:[A-Za-z0-9 _-]|\\\\[dws.])*$",
+        ["ulid"] = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
+        ["nanoid"] = "^[A-Za-z0-9_-]{21}$",
+        ["cuid"] = "^c[a-z0-9]{24}$",
+        ["cuid2"] = "^[a-z][a-z0-9]{23}$",
+        ["base64"] = "^(?:[0-9A-Za-z+/]{4})*(?:[0-9A-Za-z+/][AQgw]==|[0-9A-Za-z+/]{2}[AEIMQUYcgkosw048]=)?$",
+        ["base64url"] = "^(?:[0-9A-Za-z_-]{4})*$",
+        ["e164"] = @"^\+[1-9]\d{6,14}$",
+        ["ipv4network"] = $@"^{Octet}\.0\.0\.0/(?:8|1[0-9]|2[0-9]|3[0-2])$",
+        ["cidrv4"] = $@"^{Octet}(?:\.{Octet}){{3}}/(?:[0-9]|[12][0-9]|3[0-2])$",
     };
 
-    private static readonly string[] Annotations = ["int32", "int64", "float", "double", "password", "byte", "binary", "decimal", "enum", "text", "string"];
+    // Other names, and those of which a part will do.
+    private static readonly Dictionary<string, string> Aliases = new(StringComparer.Ordinal)
+    {
+        ["idn-email"] = "email", ["name-email"] = "email", ["idn-hostname"] = "hostname", ["iri"] = "uri", ["url"] = "uri", ["uri-reference"] = "uri", ["iri-reference"] = "uri", ["uri-template"] = "uri",
+        ["ip"] = "ipv4", ["ipvanyaddress"] = "ipv4", ["ipv4interface"] = "cidrv4", ["ipvanyinterface"] = "cidrv4", ["ipvanynetwork"] = "ipv4network", ["guid"] = "uuid", ["timedelta"] = "duration",
+    };
+
+    private static readonly string[] Annotations = ["int32", "int64", "float", "double", "password", "byte", "binary", "decimal", "enum", "text", "string", "textarea", "markdown", "html", "color", "path", "file-path", "directory-path", "json-string"];
 
     // No text is of two of these, whichever way their standards are read.
     private static readonly string[] Exclusive = ["date", "time", "date-time", "uuid", "email", "ipv4", "ipv6", "uri"];
@@ -46,6 +64,6 @@ internal static class StringFormats
     public static string? Find(string name, out bool isAnnotation)
     {
         isAnnotation = Annotations.Contains(name, StringComparer.Ordinal);
-        return Patterns.GetValueOrDefault(name);
+        return Patterns.GetValueOrDefault(Aliases.GetValueOrDefault(name, name));
     }
 }
