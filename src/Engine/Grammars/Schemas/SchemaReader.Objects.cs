@@ -8,6 +8,8 @@ internal sealed partial class SchemaReader
     // Their names fall into as many sets as these have subsets.
     private const int MaxPatterns = 4;
 
+    private const int MaxProperties = 8000;
+
     // Their subsets are states.
     private const int MaxNameClasses = 6;
 
@@ -22,6 +24,8 @@ internal sealed partial class SchemaReader
         var known = properties.Select(property => property.Name).ToHashSet(StringComparer.Ordinal);
         var required = facts.Required.ToHashSet(StringComparer.Ordinal);
         Pattern[] patterns = Patterns(facts);
+        if (known.Count + required.Count > MaxProperties)
+            throw SchemaDocument.Error(facts.Path, $"more than {MaxProperties} properties are named; use additionalProperties, or lists");
         foreach (string name in facts.Required.Concat(named).Where(known.Add))
             properties.Add(new SchemaProperty(name, patterns.Any(pattern => pattern.Names.Contains(name)) ? new SchemaSources([]) : undeclared));
         return [.. properties.Select(property => (property with { Sources = WithNameRules(patterns, allowed, property) }, required.Contains(property.Name)))];
