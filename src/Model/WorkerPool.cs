@@ -17,9 +17,10 @@ public interface IParallelLoop
 /// </summary>
 public sealed unsafe class WorkerPool : IDisposable
 {
-    // A spin is about 0.1 us. After the first ones every further spin offers the processor to whoever else wants it.
-    private const int SpinsBeforeYielding = 200;
-    private const int SpinsBeforeParking = 2000;
+    // A spin is about 0.1 us, and loops of a pass follow each other within some tens of them. Only then a spin offers the processor to whoever else wants it: on a busy machine it comes back
+    // after milliseconds, many times what was waited for.
+    private const int SpinsBeforeYielding = 2000;
+    private const int SpinsBeforeParking = 4000;
 
     // Stretches lie in cache lines of their own (two: processors fetch lines in pairs), the first behind the array's header.
     private const int StretchStride = 16;

@@ -10,7 +10,7 @@ public sealed unsafe class Compute : IDisposable
     private const long WorthTaking = 1 << 12;
 
     /// <summary>Chunks of each thread's share of a large loop: so little is left to wait for at its end.</summary>
-    private const int ChunksPerThread = 8;
+    private const int ChunksPerThread = 24;
 
     /// <summary>Rows at a time of products that one thread computes alone; so many stay near it.</summary>
     public const int RowsOnThread = 192;
