@@ -17,8 +17,8 @@ public interface IParallelLoop
 /// </summary>
 public sealed unsafe class WorkerPool : IDisposable
 {
-    // A spin is about 0.1 us, and loops of a pass follow each other within some tens of them. Only then a spin offers the processor to whoever else wants it: on a busy machine it comes back
-    // after milliseconds, many times what was waited for.
+    // A spin is about 0.1 us, and the next loop of a pass mostly begins within a hundred of them. Whoever waits longer offers the processor to others with every spin; not sooner, since on a
+    // busy machine they keep it for milliseconds.
     private const int SpinsBeforeYielding = 2000;
     private const int SpinsBeforeParking = 4000;
 
