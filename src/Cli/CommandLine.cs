@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Conclave.Cli.Commands;
 using Conclave.Cli.Commands.Bench;
 using Conclave.Engine;
@@ -19,7 +20,7 @@ internal static class CommandLine
         if (parsed.Errors.Count > 0)
         {
             foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync($"conclave: {error.Message}");
-            await Console.Error.WriteLineAsync($"conclave: see 'conclave {parsed.CommandResult.Command.Name} --help'".Replace(" conclave --help", " --help", StringComparison.Ordinal));
+            await Console.Error.WriteLineAsync($"conclave: see 'conclave {PathOf(parsed.CommandResult)}--help'");
             return BadUsage;
         }
 
@@ -64,6 +65,9 @@ internal static class CommandLine
         PlacementCommands.Create(),
         Verbose,
     };
+
+    /// <summary>The names of a command and those above it, each with a space behind it; nothing of the root.</summary>
+    private static string PathOf(CommandResult command) => command.Parent is CommandResult parent ? $"{PathOf(parent)}{command.Command.Name} " : "";
 
     /// <summary>What the user typed is wrong, rather than the work.</summary>
     private static bool IsUsage(Exception e) => e is ArgumentException and not ArgumentNullException or OperatingException { Error: OperatingError.InvalidRequest } or ClusterException { Error: OperatingError.InvalidRequest };

@@ -45,8 +45,15 @@ internal static class Command
             // It ended without reading its input; its exit code and message tell why.
         }
 
-        await process.WaitForExitAsync(limit.Token);
-        return new Outcome(process.ExitCode, await output, await error);
+        try
+        {
+            await process.WaitForExitAsync(limit.Token);
+            return new Outcome(process.ExitCode, await output, await error);
+        }
+        finally
+        {
+            if (!process.HasExited) process.Kill(entireProcessTree: true);
+        }
     }
 
     private static string FindRoot()

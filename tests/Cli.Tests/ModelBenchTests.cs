@@ -8,7 +8,7 @@ public sealed class ModelBenchTests
     [Fact]
     public async Task Bench_model_measures_prefill_and_decoding_beside_the_machine()
     {
-        Outcome run = await Command.Run(["bench", "model", "--model", Command.Golden("tiny-f32"), "--prefill", "24", "--decode", "4", "--batch", "1,3", "--context", "8", "--threads", "2", "--runs", "1", "--json"]);
+        Outcome run = await Command.Run(["bench", "model", "--model", Command.Golden("tiny-f32"), "--prefill", "24,40", "--decode", "4", "--batch", "1,3", "--context", "8", "--threads", "2", "--runs", "1", "--json"]);
         Assert.True(run.Code == 0, run.Error);
         using JsonDocument document = JsonDocument.Parse(run.Out);
         JsonElement figures = document.RootElement;
@@ -16,6 +16,8 @@ public sealed class ModelBenchTests
         Assert.Equal(2, figures.GetProperty("threads").GetInt32());
         Assert.Equal(24, figures.GetProperty("prefill").GetProperty("tokens").GetInt32());
         Assert.InRange(figures.GetProperty("prefill").GetProperty("tokens_per_second").GetDouble(), 1e-3, 1e9);
+        Assert.Equal([24, 40], figures.GetProperty("prefills").EnumerateArray().Select(p => p.GetProperty("tokens").GetInt32()));
+        Assert.Contains("run 1 of 1: prefill of 40 tokens", run.Error, StringComparison.Ordinal);
         double memory = figures.GetProperty("memory_gb_per_second").GetDouble();
         Assert.InRange(memory, 1e-3, 1e5);
         Assert.InRange(figures.GetProperty("fma_gflops").GetDouble(), 1e-3, 1e6);
@@ -92,6 +94,7 @@ public sealed class ModelBenchTests
         var layers = document.RootElement.GetProperty("layers").EnumerateArray().ToList();
         Assert.Equal(["dense", "moe", "dense", "moe", "dense", "moe"], layers.Select(l => l.GetProperty("layer").GetString()));
         Assert.Equal([1, 1, 3, 3, 16, 16], layers.Select(l => l.GetProperty("rows").GetInt32()));
+        Assert.StartsWith("ESTIMATE", document.RootElement.GetProperty("estimate_note").GetString(), StringComparison.Ordinal);
         Assert.All(layers, l => Assert.InRange(l.GetProperty("ms").GetDouble(), 1e-6, 1e6));
         Assert.All(layers, l => Assert.InRange(l.GetProperty("weight_gb_per_second").GetDouble(), 1e-9, 1e5));
         Assert.Equal(4, layers[1].GetProperty("experts").GetDouble());
@@ -140,6 +143,14 @@ public sealed class ModelBenchTests
     [InlineData("model", "--batch", "1,x")]
     [InlineData("model", "--decode", "0")]
     [InlineData("model", "--prefill", "-1")]
+    [InlineData("model", "--prefill", "512,999999")]
+    [InlineData("model", "--context", "999999")]
+    [InlineData("model", "--model", "no-such-model")]
+    [InlineData("model", "--threads", "5000")]
+    [InlineData("model", "--compute", "int3")]
+    [InlineData("layer", "--context", "999999")]
+    [InlineData("context", "--model", "no-such-model")]
+    [InlineData("speculate", "--model", "no-such-model")]
     [InlineData("memory", "--threads", "0")]
     [InlineData("speculate", "--drafts", "many")]
     [InlineData("speculate", "--batch", "0")]

@@ -44,6 +44,7 @@ public sealed class ServeBenchTests
     [InlineData("--duration", "0")]
     [InlineData("--url", "nowhere")]
     [InlineData("--prompt-tokens", "0")]
+    [InlineData("--prompt-tokens", "99999")]
     [InlineData("--step-tokens", "7")]
     public async Task Loads_that_are_none_are_bad_usage(string option, string value)
     {

@@ -1,3 +1,4 @@
+using Conclave.Model;
 using Conclave.Model.Checkpoints;
 
 namespace Conclave.Cli.Commands.Bench;
@@ -18,7 +19,7 @@ internal sealed class BenchModel : IDisposable
     /// <param name="cancellationToken">Stops writing.</param>
     public static async Task<BenchModel> Open(string? model, string config, CancellationToken cancellationToken)
     {
-        if (model is not null) return new BenchModel(model, null);
+        if (model is not null) return new BenchModel(Existing(model), null);
         string file = ConfigFile(config);
         string directory = System.IO.Directory.CreateTempSubdirectory("conclave-bench-").FullName;
         var made = new BenchModel(Path.Combine(directory, "model"), directory);
@@ -34,6 +35,15 @@ internal sealed class BenchModel : IDisposable
             throw;
         }
     }
+
+    /// <summary><paramref name="model"/>, if it is a checkpoint directory.</summary>
+    /// <exception cref="ArgumentException">It is none.</exception>
+    public static string Existing(string model) =>
+        File.Exists(Path.Combine(model, "config.json")) && model.Length > 0 ? model : throw new ArgumentException($"--model: '{model}' is not a checkpoint directory (it has no config.json)");
+
+    /// <summary>The configuration of <paramref name="model"/> if given, else of <paramref name="config"/>.</summary>
+    /// <exception cref="ArgumentException">There is none.</exception>
+    public static ModelConfig Configuration(string? model, string config) => ModelConfig.LoadFile(model is null ? ConfigFile(config) : Path.Combine(Existing(model), "config.json"));
 
     /// <summary>A config.json by its path, or by its name in the folder <c>bench</c>.</summary>
     public static string ConfigFile(string name)

@@ -45,16 +45,19 @@ internal static class ContextBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        BenchOptions.RequirePositive(parsed, Chunk, Decode, Threads, Runs);
+        BenchOptions.RequirePositive(parsed, Chunk, Decode, Runs);
+        BenchOptions.RequireThreads(parsed, Threads);
         double prefillSeconds = parsed.GetValue(PrefillSeconds);
         if (!(prefillSeconds is >= 0 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--prefill-seconds: {prefillSeconds} is out of range; it must be 0 to 86400"));
         KvOptions kv = ModelOptions.Kv(parsed.GetValue(KvType)!, parsed.GetValue(PageTokens));
         int[] lengths = BenchOptions.Numbers(parsed, Lengths, 10_000_000);
+        ContextRun.RequireRoom(BenchModel.Configuration(parsed.GetValue(Model), parsed.GetValue(Config)!), lengths.Max());
         using BenchModel model = await BenchModel.Open(parsed.GetValue(Model), parsed.GetValue(Config)!, cancellationToken);
         using var checkpoint = Checkpoint.Open(model.Directory);
         using var workers = new WorkerPool(parsed.GetValue(Threads));
         using var speed = new MachineSpeed(workers, 256L << 20);
         using var subject = new ContextRun(checkpoint, workers, kv, lengths.Max(), parsed.GetValue(Chunk), parsed.GetValue(Decode));
+        BenchOptions.Progress($"warming up");
         await subject.WarmUp(lengths[0], cancellationToken);
         speed.Measure();
 
@@ -69,6 +72,7 @@ internal static class ContextBench
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 samples[i].Add(subject.Measure(lengths[i]));
+                BenchOptions.Progress($"run {run + 1} of {parsed.GetValue(Runs)}: {lengths[i]} tokens, a step of {samples[i][^1].DecodeMs:F0} ms");
             }
         }
 

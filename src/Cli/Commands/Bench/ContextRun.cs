@@ -31,7 +31,7 @@ internal sealed class ContextRun : IDisposable
     public ContextRun(Checkpoint checkpoint, WorkerPool workers, KvOptions kv, int longest, int chunk, int steps)
     {
         ModelConfig config = checkpoint.Config;
-        if (longest + 1 > config.MaxPositions) throw new ArgumentException($"--lengths: {longest} tokens and one to decode exceed the model's context of {config.MaxPositions}");
+        RequireRoom(config, longest);
         (_steps, _chunk) = (steps, chunk);
         _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
         _model = new Transformer(checkpoint, _experts, workers, chunk, kv: kv);
@@ -52,6 +52,13 @@ internal sealed class ContextRun : IDisposable
     /// <summary>Bytes of the pages that a context takes, divided by its tokens.</summary>
     public double SizeBytesPerToken(int length) => (double)Layout.PagesFor(length) * Layout.PageSizeBytes / length;
 
+    /// <summary>Checks that the longest context fits the model's, before anything is loaded.</summary>
+    /// <exception cref="ArgumentException">It does not.</exception>
+    public static void RequireRoom(ModelConfig config, int longest)
+    {
+        if (longest + 1 > config.MaxPositions) throw new ArgumentException($"--lengths: {longest} tokens and one to decode exceed the model's context of {config.MaxPositions}");
+    }
+
     /// <summary>Runs everything often enough for the just-in-time compiler to have done its best.</summary>
     public async Task WarmUp(int length, CancellationToken cancellationToken)
     {
@@ -71,7 +78,7 @@ internal sealed class ContextRun : IDisposable
     public double?[] Prefill(int[] lengths, TimeSpan limit, CancellationToken cancellationToken)
     {
         var seconds = new double?[lengths.Length];
-        double elapsed = 0;
+        double elapsed = 0, told = 0;
         int position = 0;
         foreach (int length in lengths.Distinct().Order())
         {
@@ -81,6 +88,9 @@ internal sealed class ContextRun : IDisposable
                 int rows = Math.Min(_chunk, length - position);
                 elapsed += Step(position, rows).Ms / 1e3;
                 position += rows;
+                if (elapsed - told < 10) continue;
+                told = elapsed;
+                BenchOptions.Progress($"{position} tokens of the prompt computed in {elapsed:F0} s");
             }
 
             for (int i = 0; i < lengths.Length && position == length; i++) seconds[i] = lengths[i] == length ? elapsed : seconds[i];

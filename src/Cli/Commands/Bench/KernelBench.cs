@@ -42,7 +42,8 @@ internal static class KernelBench
 
     private static int Run(ParseResult parsed)
     {
-        BenchOptions.RequirePositive(parsed, Megabytes, Threads, Runs);
+        BenchOptions.RequirePositive(parsed, Megabytes, Runs);
+        BenchOptions.RequireThreads(parsed, Threads);
         int[] rows = BenchOptions.Numbers(parsed, Rows, 4096);
         (int Outputs, int Inputs)[] shapes = [.. parsed.GetValue(Shapes)!.Split(',', StringSplitOptions.TrimEntries).Select(ReadShape)];
         string[] types = parsed.GetValue(Types)!.Split(',', StringSplitOptions.TrimEntries);

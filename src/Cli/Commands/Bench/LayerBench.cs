@@ -6,7 +6,7 @@ namespace Conclave.Cli.Commands.Bench;
 
 /// <summary>What <c>bench layer</c> prints.</summary>
 internal sealed record LayerBenchFigures(
-    string Config, int Experts, int Threads, double MemoryGbPerSecond, double FmaGflops, int Runs, IReadOnlyList<LayerFigures> Layers, IReadOnlyList<WholeModelEstimate> Estimate);
+    string Config, int Experts, int Threads, double MemoryGbPerSecond, double FmaGflops, int Runs, IReadOnlyList<LayerFigures> Layers, string EstimateNote, IReadOnlyList<WholeModelEstimate> Estimate);
 
 /// <summary><c>conclave bench layer</c>: one dense and one MoE layer of a model too large for this machine, of its true shape, with random weights in memory.</summary>
 internal static class LayerBench
@@ -34,11 +34,13 @@ internal static class LayerBench
 
     private static int Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        BenchOptions.RequirePositive(parsed, Context, Threads, Runs);
+        BenchOptions.RequirePositive(parsed, Context, Runs);
+        BenchOptions.RequireThreads(parsed, Threads);
         if (parsed.GetValue(Prefill) < 0) throw new ArgumentException($"--prefill: {parsed.GetValue(Prefill)} is out of range; it must be at least 0");
         int[] batches = BenchOptions.Numbers(parsed, Batch, 1024), silos = BenchOptions.Numbers(parsed, Silos, 1024);
         string file = BenchModel.ConfigFile(parsed.GetValue(Config)!);
         ModelConfig whole = ModelConfig.LoadFile(file), config = TwoLayers(whole, parsed.GetValue(Experts));
+        ModelRun.RequireRoom(config, parsed.GetValue(Context), 1, parsed.GetValue(Prefill));
         DType type = parsed.GetValue(Type) == "fp8" ? DType.F8E4M3 : DType.BF16;
         using var workers = new WorkerPool(parsed.GetValue(Threads));
         using MemoryCheckpoint memory = Make(config, type, workers, cancellationToken);
@@ -48,16 +50,27 @@ internal static class LayerBench
         speed.Measure();
         // The first steps are the just-in-time compiler's.
         for (int i = 0; i < 40 && config.HiddenSize * i < 40_000; i++) run.Decode(1);
-        foreach (int batch in batches) layers.AddRange(Measure(run, speed, "decode", batch, batch * (parsed.GetValue(Context) + 1.0), parsed.GetValue(Runs), cancellationToken));
+        foreach (int batch in batches)
+        {
+            BenchOptions.Progress($"decoding, {batch} sequences");
+            layers.AddRange(Measure(run, speed, "decode", batch, batch * (parsed.GetValue(Context) + 1.0), parsed.GetValue(Runs), cancellationToken));
+        }
+
         int prompt = parsed.GetValue(Prefill);
+        if (prompt > 0) BenchOptions.Progress($"prefill of {prompt} tokens");
         if (prompt > 0) layers.AddRange(Measure(run, speed, "prefill", prompt, prompt * (prompt + 1.0) / 2, Math.Min(parsed.GetValue(Runs), 3), cancellationToken));
         var figures = new LayerBenchFigures(
             Path.GetFileName(file), config.RoutedExpertCount, workers.ThreadCount, speed.MemoryGigabytesPerSecond, speed.FmaGigaflops, parsed.GetValue(Runs),
-            layers, [.. silos.SelectMany(n => batches.Select(batch => WholeModelEstimate.Of(whole, layers, run.Work, speed.MemoryGigabytesPerSecond, n, batch)))]);
+            layers, EstimateNote(whole, config.RoutedExpertCount, parsed.GetValue(Context)), [.. silos.SelectMany(n => batches.Select(batch => WholeModelEstimate.Of(whole, layers, run.Work, speed.MemoryGigabytesPerSecond, n, batch)))]);
         if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
         else Show(figures, whole);
         return CommandLine.Done;
     }
+
+    /// <summary>What the estimate rests on, and what it leaves out.</summary>
+    private static string EstimateNote(ModelConfig whole, int experts, int context) =>
+        $"ESTIMATE, not measured, of decoding with all {whole.LayerCount} layers behind {context} tokens: from the times above and the head at memory speed,\nas if each silo had memory for its weights; rows on their way between silos are not counted."
+        + (experts == whole.RoutedExpertCount ? "" : $"\nOnly {experts} of {whole.RoutedExpertCount} experts were made: an MoE layer's time is scaled by the bytes that rows would read of all of them.");
 
     /// <summary>The same model with one dense and one MoE layer and a small vocabulary.</summary>
     private static ModelConfig TwoLayers(ModelConfig whole, int? experts)
@@ -120,7 +133,7 @@ internal static class LayerBench
         foreach (LayerFigures l in f.Layers)
             table.AddRow(l.Layer, l.Work, $"{l.Rows}", $"{l.Ms:F1}", $"{l.WeightGbPerSecond:F1}", $"{l.MemoryShare:P0}", $"{l.Gflops:F0}", $"{l.FmaShare:P0}", l.Experts > 0 ? $"{l.Experts:F0}" : "");
         table.Write();
-        Console.WriteLine($"Estimate for all {whole.LayerCount} layers, from the times above and the head at memory speed; rows on their way between silos not counted:");
+        Console.WriteLine(f.EstimateNote);
         var estimate = new TextTable(0, "silos", "sequences\na silo", "tokens/s\nin all", "tokens/s\na sequence", "weights\na silo, GB");
         foreach (WholeModelEstimate e in f.Estimate)
             estimate.AddRow($"{e.Silos}", $"{e.Batch}", $"{e.TokensPerSecond:F2}", $"{e.TokensPerSecond / e.Silos / e.Batch:F2}", $"{e.WeightGbPerSilo:F0}");

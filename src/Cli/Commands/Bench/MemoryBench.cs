@@ -26,7 +26,8 @@ internal static class MemoryBench
 
     private static int Run(ParseResult parsed)
     {
-        BenchOptions.RequirePositive(parsed, Threads, Megabytes, Runs);
+        BenchOptions.RequirePositive(parsed, Megabytes, Runs);
+        BenchOptions.RequireThreads(parsed, Threads);
         var figures = new List<MemoryFigures>();
         foreach (int threads in new[] { 1, parsed.GetValue(Threads) }.Distinct())
         {

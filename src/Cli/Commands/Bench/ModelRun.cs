@@ -43,14 +43,13 @@ internal sealed class ModelRun : IDisposable
     private readonly int[][] _texts;
     private readonly int _context;
     private readonly int _steps;
-    private readonly int _prefill;
     private readonly int _chunk;
 
     public ModelRun(Checkpoint checkpoint, WorkerPool workers, int sequences, int context, int steps, int prefill, KvOptions kv, int chunk = MaxChunk)
     {
         ModelConfig config = checkpoint.Config;
-        (_context, _steps, _prefill, _chunk) = (context, steps, prefill, chunk);
-        if (Math.Max(prefill, context + steps) > config.MaxPositions) throw new ArgumentException($"--prefill, --context and --decode: more tokens than the {config.MaxPositions} of the model's context");
+        (_context, _steps, _chunk) = (context, steps, chunk);
+        RequireRoom(config, context, steps, prefill);
         _experts = new LocalExpertDispatch(config, new ExpertTable(config, [new ExpertShard(checkpoint, ExpertShard.AllOf(config))]), workers);
         int rows = Math.Max(sequences, Math.Min(chunk, Math.Max(prefill, context)));
         _model = new Transformer(checkpoint, _experts, workers, rows, kv: kv);
@@ -88,15 +87,24 @@ internal sealed class ModelRun : IDisposable
         }
     }
 
-    /// <summary>The whole prompt of one sequence, in chunks.</summary>
-    public ModelSample Prefill()
+    /// <summary>Checks that prompts and sequences fit the model's context, before anything is loaded.</summary>
+    /// <exception cref="ArgumentException">They do not.</exception>
+    public static void RequireRoom(ModelConfig config, int context, int steps, int prefill)
+    {
+        int room = config.MaxPositions;
+        if (prefill > room) throw new ArgumentException($"--prefill: {prefill} tokens are more than the model's context of {room}");
+        if ((long)context + steps > room) throw new ArgumentException($"--context, --decode: {context} and {steps} tokens are more than the model's context of {room}");
+    }
+
+    /// <summary>A whole prompt of <paramref name="tokens"/> of one sequence, in chunks.</summary>
+    public ModelSample Prefill(int tokens)
     {
         _work.Clear();
         long kernels = _model.KernelTicks, start = Stopwatch.GetTimestamp();
-        Fill(0, _prefill, isProfiled: true);
-        Choose(0, _prefill);
+        Fill(0, tokens, isProfiled: true);
+        Choose(0, tokens);
         long ticks = Stopwatch.GetTimestamp() - start;
-        ModelSample sample = Sample([ticks], ticks, kernels, ((double)_prefill * (_prefill + 1)) / 2);
+        ModelSample sample = Sample([ticks], ticks, kernels, ((double)tokens * (tokens + 1)) / 2);
         Fill(0, _context);
         return sample;
     }

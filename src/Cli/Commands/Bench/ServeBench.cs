@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Conclave.Model;
 using Conclave.Model.Tokenization;
 
 namespace Conclave.Cli.Commands.Bench;
@@ -36,17 +37,21 @@ internal static class ServeBench
         if (!(seconds is > 0 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--duration: {seconds} is out of range; it must be above 0 to 86400 seconds"));
         double[]? rates = ParseRates(parsed.GetValue(Rates)!);
         string directory = Model.Directory(parsed);
+        ModelConfig config = BenchModel.Configuration(directory, "");
+        if ((long)parsed.GetValue(PromptTokens) + parsed.GetValue(OutputTokens) > config.MaxPositions)
+            throw new ArgumentException($"--prompt-tokens, --output-tokens: {parsed.GetValue(PromptTokens)} and {parsed.GetValue(OutputTokens)} are more than the model's context of {config.MaxPositions}");
         await using BenchServer? own = parsed.GetValue(Url) is null ? await BenchServer.Start(Model.Silo(parsed), Model.Variant(parsed), cancellationToken) : null;
         Uri gateway = own?.Address ?? Server(parsed.GetValue(Url)!);
         using var load = new ServeLoad(gateway, Tokenizer.Load(directory), parsed.GetValue(PromptTokens), parsed.GetValue(OutputTokens), parsed.GetValue(Seed));
 
         // Pages of the weights are touched, code is compiled; not measured.
-        await load.Run(10, TimeSpan.FromSeconds(0.5), cancellationToken);
+        ServeFigures warmUp = await load.Run(10, TimeSpan.FromSeconds(0.5), cancellationToken);
+        if (warmUp is { Completed: 0, Failed: > 0 }) throw new InvalidDataException("the server answers none of these requests; what it says stands above");
         List<ServeFigures> figures = [];
         for (int i = 0; i < (rates?.Length ?? MaxRates); i++)
         {
             figures.Add(await load.Run(rates?[i] ?? FirstRate * Math.Pow(2, i), TimeSpan.FromSeconds(seconds), cancellationToken));
-            if (!parsed.GetValue(Json)) await Console.Error.WriteLineAsync(FormattableString.Invariant($"conclave: {figures[^1].Rate} requests/s: {figures[^1].TokensPerSecond:F0} tokens/s"));
+            BenchOptions.Progress($"{figures[^1].Rate} requests/s: {figures[^1].TokensPerSecond:F0} tokens/s");
             if (rates is null && figures[^1].IsSaturated) break;
         }
 

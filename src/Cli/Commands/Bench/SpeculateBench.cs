@@ -46,8 +46,9 @@ internal static class SpeculateBench
 
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
-        string directory = parsed.GetValue(Model) ?? DemoModel.Find();
-        BenchOptions.RequirePositive(parsed, Count, Rounds, Threads);
+        string directory = parsed.GetValue(Model) is { } model ? BenchModel.Existing(model) : DemoModel.Find();
+        BenchOptions.RequirePositive(parsed, Count, Rounds);
+        BenchOptions.RequireThreads(parsed, Threads);
         string[] names = ["off", .. parsed.GetValue(Drafts)!.Split(',', StringSplitOptions.TrimEntries)];
         SpeculationOptions[] settings = [.. names.Select(name => ModelOptions.Speculation("--drafts", name))];
         int[] batches = BenchOptions.Numbers(parsed, Batch, 256);
@@ -61,7 +62,10 @@ internal static class SpeculateBench
             // The same engines for all kinds of text, as in a server: auto has to find out anew.
             using var run = new SpeculateRun(checkpoint, workers, settings, batch);
             foreach (var (skill, requests) in skills)
+            {
+                BenchOptions.Progress($"{skill}, {batch} at once");
                 figures.AddRange(Figures(skill, batch, names, await run.Measure(requests, parsed.GetValue(Rounds), cancellationToken)));
+            }
         }
 
         if (parsed.GetValue(Json)) BenchOptions.PrintJson(figures);
