@@ -7,7 +7,10 @@ namespace Conclave.Engine.Grammars;
 public sealed class CompiledGrammar
 {
     // Any object is short; this one is like what is written.
-    private const string SomeObject = "{\"a\": \"b\", \"c\": [1, true], \"d\": {\"e\": null}}";
+    private const string SomeObject = "{\"a\": \"b\", \"c\": [1, {\"f\": \"g\", \"h\": [2, \"i\"]}, \"j\"], \"d\": {\"e\": null}}";
+
+    // Characters of each string, name or the like; where they are counted, each place has a mask of its own.
+    private const int LetterRun = 24;
 
     private CompiledGrammar(GrammarSpec spec, Automaton automaton, TokenVocabulary vocabulary, long cacheSizeBytes)
     {
@@ -16,14 +19,30 @@ public sealed class CompiledGrammar
 
         // Masks that most texts need. Made here, they cost no step anything.
         LikelyText likely = new(automaton);
+        if (spec.Kind == GrammarKind.JsonObject)
+        {
+            MakeMasks((i, _) => i < SomeObject.Length ? SomeObject[i] : -1);
+            return;
+        }
+
+        MakeMasks((_, at) => likely.Next(at));
+        int run = 0;
+        MakeMasks((_, at) => (run = IsLetterNext(at) ? run + 1 : 0) is > 0 and <= LetterRun ? 'e' : likely.Next(at));
+    }
+
+    private bool IsLetterNext(Configuration at) => !ReferenceEquals(Cache.Step(at, (byte)'e'), Configuration.Dead);
+
+    /// <summary>Makes the masks along a text; its next byte is below 0 where it ends.</summary>
+    private void MakeMasks(Func<int, Configuration, int> next)
+    {
         Configuration at = Cache.Start;
         for (int i = 0; i < LikelyText.MaxLength && !ReferenceEquals(at, Configuration.Dead); i++)
         {
             Cache.Mask(at);
-            if ((spec.Kind == GrammarKind.JsonObject ? i < SomeObject.Length ? SomeObject[i] : -1 : likely.Next(at)) is var value and >= 0)
-                at = Cache.Step(at, (byte)value);
-            else
-                break;
+            int value = next(i, at);
+            if (value < 0)
+                return;
+            at = Cache.Step(at, (byte)value);
         }
     }
 

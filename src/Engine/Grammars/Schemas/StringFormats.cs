@@ -43,11 +43,11 @@ internal static class StringFormats
     };
 
     // Other names, and those of which a part will do.
-    private static readonly Dictionary<string, string> Aliases = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, string> Aliases = new (string Name, string Known)[]
     {
-        ["idn-email"] = "email", ["name-email"] = "email", ["idn-hostname"] = "hostname", ["iri"] = "uri", ["url"] = "uri", ["uri-reference"] = "uri", ["iri-reference"] = "uri", ["uri-template"] = "uri",
-        ["ip"] = "ipv4", ["ipvanyaddress"] = "ipv4", ["ipv4interface"] = "cidrv4", ["ipvanyinterface"] = "cidrv4", ["ipvanynetwork"] = "ipv4network", ["guid"] = "uuid", ["timedelta"] = "duration",
-    };
+        ("idn-email", "email"), ("name-email", "email"), ("idn-hostname", "hostname"), ("iri", "uri"), ("url", "uri"), ("uri-reference", "uri"), ("iri-reference", "uri"), ("uri-template", "uri"),
+        ("ip", "ipv4"), ("ipvanyaddress", "ipv4"), ("ipv4interface", "cidrv4"), ("ipvanyinterface", "cidrv4"), ("ipvanynetwork", "ipv4network"), ("guid", "uuid"), ("timedelta", "duration"),
+    }.ToDictionary(alias => alias.Name, alias => alias.Known, StringComparer.Ordinal);
 
     private static readonly string[] Annotations = ["int32", "int64", "float", "double", "password", "byte", "binary", "decimal", "enum", "text", "string", "textarea", "markdown", "html", "color", "path", "file-path", "directory-path", "json-string"];
 
