@@ -33,6 +33,7 @@ internal sealed class ListenOptions
             Listen = listen,
             GrpcListen = parsed.GetValue(_grpcListen) switch
             {
+                null when listen.Port == IPEndPoint.MaxPort => throw new ArgumentException($"--grpc-listen: there is no port after that of --listen ({listen.Port}); name one, or 'none'"),
                 null => new IPEndPoint(listen.Address, listen.Port + 1),
                 "none" => null,
                 { } text => EndPoint("--grpc-listen", text),

@@ -16,9 +16,9 @@ internal sealed class ModelOptions
 {
     public Option<string?> Model { get; } = new("--model") { Description = "Checkpoint directory (default: the bundled demo model)", HelpName = "DIR" };
 
-    public Option<int> Threads { get; } = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
+    public Option<int> Threads { get; } = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount, HelpName = "N" };
 
-    public Option<int> MaxBatch { get; } = new("--max-batch") { Description = "Most sequences in one step", DefaultValueFactory = _ => 32 };
+    public Option<int> MaxBatch { get; } = new("--max-batch") { Description = "Most sequences in one step", DefaultValueFactory = _ => 32, HelpName = "N" };
 
     public Option<int> MaxQueue { get; } = new("--max-queue") { Description = "Most requests that wait for room; more are answered with 429 and Retry-After", DefaultValueFactory = _ => 1024, HelpName = "N" };
 

@@ -33,6 +33,8 @@ internal static class ServeHost
         logging.ClearProviders().SetMinimumLevel(logLevel).AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss.fff "));
         // The framework's own chatter (a few lines a request) is for those who ask for debug output.
         if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft", LogLevel.Warning);
+        // Why a host did not start is what the command ends with, in one line; a stack before it would only hide that.
+        if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.Critical);
         // Who probes health sees the answer; each "not yet" of a start in the log as an error would only frighten.
         if (logLevel >= LogLevel.Information) logging.AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.None);
     }

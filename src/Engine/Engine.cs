@@ -123,13 +123,14 @@ public sealed partial class Engine : IDisposable
     public Sequence Submit(GenerationRequest request, Guid? parkedId = null)
     {
         // A copy: what was validated must be what runs, whatever the caller does with its arrays.
-        request = request with
+        long kvTokens = (long)_memory.PageCount * _memory.PageTokens;
+        request = request.FittedTo(kvTokens) with
         {
             PromptIds = [.. request.PromptIds],
             StopTokenIds = request.StopTokenIds.ToArray(),
             Sampling = request.Sampling with { LogitBias = [.. request.Sampling.LogitBias] },
         };
-        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, (long)_memory.PageCount * _memory.PageTokens);
+        request.Validate(_model.Config.VocabularySize, _model.Config.MaxPositions, kvTokens);
         var sequence = new Sequence(request, _memory.PageTokens, _onCancelled) { Grammar = Matcher(request) };
         lock (_gate)
         {

@@ -29,6 +29,9 @@ public sealed record GenerationRequest
     /// <summary>Most tokens to generate, at least 1, resumed ones included; prompt and this must fit the context.</summary>
     public required int MaxTokens { get; init; }
 
+    /// <summary><see cref="MaxTokens"/> is nobody's wish: where all KV memory holds less than prompt and that, fewer are generated.</summary>
+    public bool MayBeShorter { get; init; }
+
     /// <summary>Tokens generated before one of <see cref="StopTokenIds"/> can be, resumed ones included: 0 to <see cref="MaxTokens"/>. Where <see cref="Grammar"/> allows nothing else it goes first.</summary>
     public int MinTokens { get; init; }
 
@@ -61,6 +64,11 @@ public sealed record GenerationRequest
 
     /// <summary>Tokens of the prompt and the longest completion.</summary>
     internal long TotalTokens => (long)PromptTokens + MaxTokens;
+
+    /// <summary>The same request, shortened to what <paramref name="kvTokens"/> tokens of KV memory hold if it may be.</summary>
+    internal GenerationRequest FittedTo(long kvTokens) => MayBeShorter && TotalTokens > kvTokens && PromptTokens < kvTokens
+        ? this with { MaxTokens = (int)(kvTokens - PromptTokens) }
+        : this;
 
     /// <summary>Checks the request against a model and the KV memory at hand.</summary>
     /// <param name="vocabularySize">Token ids are below this.</param>

@@ -25,7 +25,7 @@ public sealed unsafe class KvPagePool : IDisposable
         if (memorySizeBytes < layout.PageSizeBytes)
         {
             throw new ArgumentOutOfRangeException(
-                nameof(memorySizeBytes), $"KV memory (--kv-memory) of {memorySizeBytes} bytes holds no KV page: this model needs {layout.PageSizeBytes} bytes for {layout.PageTokens} tokens.");
+                null, $"--kv-memory: {memorySizeBytes} bytes hold no KV page; this model needs {layout.PageSizeBytes} bytes for {layout.PageTokens} tokens");
         }
 
         int pageCount = (int)Math.Min(memorySizeBytes / layout.PageSizeBytes, Array.MaxLength);

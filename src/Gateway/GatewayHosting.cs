@@ -1,4 +1,5 @@
 using System.Net;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Conclave.Gateway.Completions;
 using Conclave.Gateway.Grpc;
@@ -123,11 +124,23 @@ public static class GatewayHosting
         kestrel.Listen(options.Listen, endpoint => endpoint.Protocols = HttpProtocols.Http1);
         if (options.GrpcListen is { } grpc) kestrel.Listen(grpc, endpoint => endpoint.Protocols = HttpProtocols.Http2);
         if (options.TlsListen is not { } tls) return;
-        X509Certificate2 certificate = X509Certificate2.CreateFromPemFile(options.TlsCertificatePath!, options.TlsKeyPath);
+        X509Certificate2 certificate = ReadCertificate(options.TlsCertificatePath!, options.TlsKeyPath!);
         kestrel.Listen(tls, endpoint =>
         {
             endpoint.Protocols = HttpProtocols.Http1AndHttp2;
             endpoint.UseHttps(certificate);
         });
+    }
+
+    private static X509Certificate2 ReadCertificate(string certificatePath, string keyPath)
+    {
+        try
+        {
+            return X509Certificate2.CreateFromPemFile(certificatePath, keyPath);
+        }
+        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            throw new ArgumentException($"--tls-cert, --tls-key: '{certificatePath}' and '{keyPath}' are not a certificate and its private key in PEM: {e.Message}", e);
+        }
     }
 }

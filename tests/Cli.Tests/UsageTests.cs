@@ -15,7 +15,10 @@ public sealed class UsageTests
     [Theory]
     [InlineData("serve", "--listen", "nowhere")]
     [InlineData("serve", "--kv-memory", "lots")]
+    [InlineData("serve", "--kv-memory", "1K")]
     [InlineData("serve", "--kv-disk", "/dev/null")]
+    [InlineData("serve", "--kv-disk", "")]
+    [InlineData("serve", "--listen", "127.0.0.1:65535")]
     [InlineData("serve", "--kv-disk-size", "1G")]
     [InlineData("serve", "--threads", "0")]
     [InlineData("serve", "--model", "/does/not/exist")]
@@ -43,6 +46,19 @@ public sealed class UsageTests
         string named = (command, option) switch { ("generate", "--temperature") => "--prompt", ("silo", "--role") or ("status", "--state") => "--redis", _ => option };
         Assert.Contains(named, outcome.Error);
         Assert.DoesNotContain("   at ", outcome.Error);
+        Assert.DoesNotContain("   at ", outcome.Out);
+        Assert.DoesNotContain("(Parameter", outcome.Error);
+    }
+
+    [Fact]
+    public async Task A_certificate_that_is_none_is_named_with_its_options()
+    {
+        string file = Command.Golden("tiny-f32/config.json");
+        Outcome outcome = await Command.Run(["serve", "--tls-listen", "127.0.0.1:1", "--tls-cert", file, "--tls-key", file, "--listen", "127.0.0.1:2"]);
+        Assert.Equal(2, outcome.Code);
+        Assert.Contains("--tls-cert", outcome.Error);
+        Assert.Single(outcome.Error.Trim().Split('\n'));
+        Assert.DoesNotContain("   at ", outcome.Out);
     }
 
     [Fact]

@@ -24,6 +24,15 @@ public sealed class EngineTests : IDisposable
     }
 
     [Fact]
+    public async Task A_limit_that_nobody_asked_for_ends_with_the_memory()
+    {
+        using Engine engine = _model.Engine(pages: 2);
+        using Sequence sequence = engine.Submit(_model.Golden(maxTokens: 4000) with { MayBeShorter = true });
+        Assert.Equal(128 - _model.PromptIds.Length, (await sequence.ReadAllAsync()).Count);
+        Assert.Equal((FinishReason.Length, 0), (sequence.FinishReason, engine.Status.PagesInUse));
+    }
+
+    [Fact]
     public async Task A_stop_token_ends_the_sequence_unreported()
     {
         using Engine engine = _model.Engine();

@@ -48,6 +48,15 @@ public sealed class ValidationTests
         (Good with { MaxTokens = 126 }).Validate(Vocabulary, Context, 2 * 64);
     }
 
+    [Fact]
+    public void A_limit_that_nobody_asked_for_gives_way_to_what_fits()
+    {
+        GenerationRequest request = Good with { MaxTokens = 900, MayBeShorter = true };
+        Assert.Equal((126, 900), (request.FittedTo(2 * 64).MaxTokens, request.FittedTo(KvTokens).MaxTokens));
+        Refused((request with { PromptIds = new int[128] }).FittedTo(2 * 64), OperatingError.ContextTooLong, "--kv-memory", kvTokens: 2 * 64);
+        Refused((request with { MayBeShorter = false }).FittedTo(2 * 64), OperatingError.ContextTooLong, "--kv-memory", kvTokens: 2 * 64);
+    }
+
     [Theory]
     [InlineData(-0.1f)]
     [InlineData(2.1f)]

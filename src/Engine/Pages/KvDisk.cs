@@ -225,17 +225,20 @@ internal sealed unsafe partial class KvDisk : IDisposable
         long start = _clock.GetTimestamp();
         while (fetch.ReadCount < fetch.Keys.Length && ReadNext(fetch))
             fetch.ReadCount++;
-        _folder.Touch(fetch.Keys.AsSpan(0, fetch.ReadCount));
-        double pageMs = _clock.GetElapsedTime(start).TotalMilliseconds / Math.Max(1, fetch.ReadCount);
+        int readCount = fetch.ReadCount;
+        double pageMs = _clock.GetElapsedTime(start).TotalMilliseconds / Math.Max(1, readCount);
         lock (_lock)
         {
             _readMs = _readMs == 0 ? pageMs : _readMs + ((pageMs - _readMs) / 4);
-            _readCount += fetch.ReadCount;
+            _readCount += readCount;
             _pagesToRead -= fetch.Keys.Length;
             _fetched.Enqueue(fetch);
         }
 
         _onFetched();
+
+        // A sequence waits for the pages, nobody for their dates.
+        _folder.Touch(fetch.Keys.AsSpan(0, readCount));
     }
 
     private bool ReadNext(KvFetch fetch)

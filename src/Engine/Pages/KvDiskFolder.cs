@@ -246,7 +246,9 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
     {
         try
         {
-            File.Delete(path);
+            // In a directory that has vanished there is nothing to delete, and that would be an error.
+            if (File.Exists(path))
+                File.Delete(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -265,7 +267,8 @@ internal sealed unsafe partial class KvDiskFolder : IDisposable
     [LoggerMessage(Level = LogLevel.Information, Message = "{Path} is gone; its tokens are computed anew")]
     private static partial void LogMissing(ILogger log, string path);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "The age of {Path} cannot be set: {Reason}")]
+    // A disk that cannot be written says so when a page is: this would only say it again for every page that is read.
+    [LoggerMessage(Level = LogLevel.Debug, Message = "The age of {Path} cannot be set: {Reason}")]
     private static partial void LogNotTouched(ILogger log, string path, string reason);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Path} cannot be deleted: {Reason}")]

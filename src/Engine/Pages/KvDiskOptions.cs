@@ -21,6 +21,8 @@ public sealed record KvDiskOptions
     {
         if (SizeBytes < 1)
             throw new ArgumentException($"--kv-disk-size: {SizeBytes} is out of range; it must be more than 0");
+        if (string.IsNullOrWhiteSpace(Directory))
+            throw new ArgumentException("--kv-disk: it is empty; name a directory that this process can write and that no other one uses");
         try
         {
             System.IO.Directory.CreateDirectory(Directory);

@@ -106,7 +106,7 @@ internal sealed unsafe class PageFile
 
             return PageFileState.Good;
         }
-        catch (FileNotFoundException)
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
             return PageFileState.Missing;
         }

@@ -77,6 +77,7 @@ public sealed class CompletionBuilder(ServedModel model)
         {
             PromptIds = ids,
             MaxTokens = (int)maxTokens,
+            MayBeShorter = wishes.MaxTokens is null,
             MinTokens = (int)minTokens,
             StopTokenIds = [.. wishes.IgnoreEos ? [] : endTokenIds, .. wishes.StopTokenIds],
             Stop = wishes.Stop,

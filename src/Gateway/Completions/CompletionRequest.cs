@@ -13,6 +13,9 @@ public sealed record CompletionRequest
     /// <summary>Most tokens to generate, at least 1; prompt and this fit the context.</summary>
     public required int MaxTokens { get; init; }
 
+    /// <summary>The client named no limit: fewer where the KV memory holds no more.</summary>
+    public bool MayBeShorter { get; init; }
+
     /// <summary>Tokens that end the output.</summary>
     public required int[] StopTokenIds { get; init; }
 

@@ -38,6 +38,7 @@ public sealed class CompletionRunner(SequenceRunner sequences, ServedModel model
         SequenceId = Guid.NewGuid(),
         PromptIds = request.PromptIds,
         MaxTokens = request.MaxTokens,
+        MayBeShorter = request.MayBeShorter,
         StopTokenIds = request.StopTokenIds,
         Temperature = request.Sampling.Temperature,
         TopP = request.Sampling.TopP,

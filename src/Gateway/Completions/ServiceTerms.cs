@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using Conclave.Engine;
 
 namespace Conclave.Gateway.Completions;
@@ -25,9 +27,9 @@ public sealed record ServiceTerms
 
     /// <summary>Checks what a client sent.</summary>
     /// <param name="priority"><c>priority</c>; null for 0.</param>
-    /// <param name="key">Whatever names the API key, may be long; null if there is none.</param>
+    /// <param name="key">What stands for the API key, which shares no cached prefixes with others; null if there is none.</param>
     /// <param name="user"><c>user</c>: stands for the key where there is none.</param>
-    /// <param name="userId"><c>user_id</c>: the user too, and one who shares no cached prefixes with others.</param>
+    /// <param name="userId"><c>user_id</c>: the user too, and one who shares no cached prefixes with others of the same key.</param>
     /// <param name="timeoutSeconds"><c>timeout</c>; null for none.</param>
     /// <exception cref="OperatingException">With <see cref="OperatingError.InvalidRequest"/>, naming the field and its range.</exception>
     public static ServiceTerms Read(long? priority, string? key, string? user, string? userId, double? timeoutSeconds)
@@ -40,10 +42,15 @@ public sealed record ServiceTerms
         {
             Priority = (int)(priority ?? 0),
             FairnessKey = key ?? userId ?? user ?? "",
-            CacheScope = userId ?? "",
+            CacheScope = ScopeOf(key, userId),
             Deadline = timeoutSeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
         };
     }
+
+    /// <summary>A tenant is a key and a user of it: hashed, since names may be as long as a scope by themselves. Whoever has neither shares with all such.</summary>
+    private static string ScopeOf(string? key, string? userId) => key is null && string.IsNullOrEmpty(userId)
+        ? ""
+        : Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{key}\n{userId}")));
 
     private static void CheckLength(string? name, string field)
     {

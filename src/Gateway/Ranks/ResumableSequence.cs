@@ -96,6 +96,8 @@ internal sealed partial class ResumableSequence
         catch (Exception e) when (!cancellationToken.IsCancellationRequested && Resilience.MayResume(e, _hasBegun))
         {
             _ranks.Report(rank);
+            // The next life may find what this one has computed, which saved nothing.
+            if (_hasBegun || e is TimeoutException) _cachedTokens ??= 0;
             LogLost(_command.SequenceId, rank.Silo, _tokens.Count, e.Message);
             throw;
         }

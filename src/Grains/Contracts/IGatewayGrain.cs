@@ -107,12 +107,16 @@ public sealed record GenerateCommand
     /// <summary>Time that is left for the sequence when the rank gets it; null: no end.</summary>
     [Id(23)] public TimeSpan? Deadline { get; init; }
 
+    /// <summary>Fewer than <see cref="MaxTokens"/> where the KV memory holds no more.</summary>
+    [Id(24)] public bool MayBeShorter { get; init; }
+
     /// <summary>The same as the engine takes it.</summary>
     public GenerationRequest ToRequest() => new()
     {
         PromptIds = PromptIds,
         ResumedCount = ResumedCount,
         MaxTokens = MaxTokens,
+        MayBeShorter = MayBeShorter,
         MinTokens = MinTokens,
         StopTokenIds = StopTokenIds,
         IgnoreEos = IgnoreEos,

@@ -174,6 +174,25 @@ public sealed class KvDiskTests
     }
 
     [Fact]
+    public void A_directory_that_vanishes_is_a_warning_and_nothing_is_served()
+    {
+        using var tier = new DiskTier();
+        using KvMemory memory = tier.Open(pageCount: 4);
+        Sequence(0).RunThrough(memory);
+        Sequence(1).RunThrough(memory);
+        DiskTier.StatusWhen(memory, status => status.Writes == 3);
+        Directory.Delete(tier.Directory, recursive: true);
+        Assert.Equal(0, tier.Find(memory, Sequence(0)));
+        Sequence(2).RunThrough(memory);
+        KvDiskStatus status = DiskTier.StatusWhen(memory, status => status.Failures == 1);
+        Directory.CreateDirectory(tier.Directory);
+
+        // Pages whose files are gone are nothing that was damaged.
+        Assert.Equal(0L, status.Damaged);
+        Assert.Contains("--kv-disk", Assert.Single(tier.Log.Warnings), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_full_disk_is_a_warning()
     {
         using var tier = new DiskTier(Directory.CreateTempSubdirectory("conclave-full-").FullName);
