@@ -74,8 +74,9 @@ internal sealed partial class RegexReader
         CharacterAutomaton all = CharacterAutomaton.Of(text, _place);
         foreach ((Node ahead, bool isNegative) in way.Aheads)
         {
-            CharacterAutomaton other = CharacterAutomaton.Of(ahead, _place);
-            all = CharacterAutomaton.Both(all, isNegative ? other.Complement() : other, _place);
+            // Twice the complement is the same, but deterministic: products of several stay small.
+            CharacterAutomaton other = CharacterAutomaton.Of(ahead, _place).Complement();
+            all = CharacterAutomaton.Both(all, isNegative ? other : other.Complement(), _place);
         }
 
         return all.ToNode(set => new Node.Character(set));
