@@ -110,6 +110,10 @@ public sealed record KvLayout
         }
     }
 
+    /// <summary>Whether the latents of one layer at <paramref name="position"/> are all zeros, which those of a token are not: they come from a norm.</summary>
+    internal unsafe bool IsClear(KvPageTable pages, int layer, int position) =>
+        !new ReadOnlySpan<byte>(pages.LatentRow(this, layer, position), LatentRowSizeBytes).ContainsAnyExcept((byte)0);
+
     /// <summary>What pages must have in common to be understood by another engine: type, page size, bytes.</summary>
     public override string ToString() => $"{PageTokens} tokens as {Type} ({PageSizeBytes} bytes)";
 

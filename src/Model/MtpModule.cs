@@ -88,9 +88,12 @@ public sealed unsafe class MtpModule : IDisposable
     }
 
     /// <summary>
-    /// Passes over positions whose hidden states nobody has: their latents become zeros, which later rows can attend to without harm. Predictions suffer a little.
+    /// Passes over positions that nobody wants predictions behind: their latents become zeros, which later rows can attend to without harm, and which <see cref="HasSeen"/> tells from others.
     /// </summary>
     public void Skip(KvPageTable pages, int start, int count) => _model.KvLayout.Clear(pages, _layerIndex, start, count);
+
+    /// <summary>Whether the latents at <paramref name="position"/> are those of a row that the module has taken: the pages tell it wherever they come from, cache, disk or another rank.</summary>
+    public bool HasSeen(KvPageTable pages, int position) => !_model.KvLayout.IsClear(pages, _layerIndex, position);
 
     /// <inheritdoc/>
     public void Dispose() => _arena.Dispose();

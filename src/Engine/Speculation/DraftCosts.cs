@@ -12,11 +12,14 @@ internal sealed class DraftCosts(int maxDrafts)
     // Of a step with so many drafts over one with a draft less; 0: not known.
     private readonly double[] _ratios = new double[maxDrafts + 1];
 
+    // Which of them were measured at this load, not assumed.
+    private readonly bool[] _isMeasured = new bool[maxDrafts + 1];
+
     /// <summary>Drafts that are believed to pay most; none before there is a measurement, since a trial costs three steps and a wrong guess all of a short answer.</summary>
     public int Best { get; set; }
 
     /// <summary>Whether anything was measured at this load.</summary>
-    public bool IsMeasured { get; private set; }
+    public bool IsMeasured => Array.IndexOf(_isMeasured, true) >= 0;
 
     /// <summary>The most drafts of which the cost is known; one is supposed to be known.</summary>
     public int MostKnown
@@ -59,7 +62,7 @@ internal sealed class DraftCosts(int maxDrafts)
     public void Record(int drafts, double ratio)
     {
         ref double known = ref _ratios[drafts];
-        known = known == 0 || !IsMeasured ? ratio : known + (Weight * (Math.Clamp(ratio, known / MostChange, known * MostChange) - known));
-        IsMeasured = true;
+        known = !_isMeasured[drafts] ? ratio : known + (Weight * (Math.Clamp(ratio, known / MostChange, known * MostChange) - known));
+        _isMeasured[drafts] = true;
     }
 }

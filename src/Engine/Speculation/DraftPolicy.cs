@@ -5,21 +5,33 @@ namespace Conclave.Engine.Speculation;
 /// <summary>
 /// Decides how many tokens to draft, from what it has seen: how often the first, second, ... draft was right, and what a step with so many drafts takes over one without. A step with n
 /// drafts gives each sequence <c>1 + a1 + a1 a2 + ...</c> tokens in <c>cost(n)</c>; the best rate wins. Every so often a neighbour of the best is tried for a few steps, and compared with
-/// the steps just before: contexts that grow and a machine that others use as well change both alike. It decides about time alone: no token depends on it.
+/// the steps just before: contexts that grow and a machine that others use as well change both alike. Where drafts pay at no load and even following takes a part of the step that matters
+/// (a tiny model), there are pauses without it, each twice as long as the one before. It decides about time alone: no token depends on it.
 /// </summary>
 internal sealed class DraftPolicy
 {
     private const int TrialSteps = 3;
+    private const int FollowingMemory = 16;
     private const int UsualSteps = 5;
-    private const int LongestInterval = 128;
+    private const int LongestInterval = 512;
+    private const int IntervalAfterChange = 16;
 
-    // Another number of drafts must promise so much more: figures are never quite the same twice.
-    private const double Margin = 1.02;
+    // More drafts must promise so much more: figures are never quite the same twice.
+    private const double Margin = 1.03;
+
+    // Following that takes less of a step goes on for ever: then drafts can begin at any time.
+    private const double LeastShareToPause = 0.015;
+    private const int TrialsBeforePause = 3;
+    private const int FirstPauseSteps = 1024;
+    private const int LongestPauseSteps = 1 << 15;
 
     // Until there are measurements: good enough to be tried.
     private const double FirstAcceptance = 0.7;
     private const int FirstWeight = 8;
     private const int LongestMemory = 256;
+
+    // What was seen before a trial counts for no more, for it is long ago.
+    private const int MemoryBeforeTrial = 32;
 
     private readonly SpeculationOptions _options;
     private readonly double[] _acceptance;
@@ -35,6 +47,12 @@ internal sealed class DraftPolicy
     private int _sequences;
     private int? _trial;
 
+    // Of a step, on average, what following alone takes.
+    private double _followingShare;
+    private int _trialsSincePause;
+    private int _nextPauseSteps = FirstPauseSteps;
+    private int _pauseStepsLeft;
+
     public DraftPolicy(SpeculationOptions options, int maxBatch)
     {
         _options = options;
@@ -48,30 +66,53 @@ internal sealed class DraftPolicy
     /// <summary>Drafts for each of the sequences that decode in the next step: the best number, or now and then one beside it.</summary>
     /// <param name="sequences">How many decode.</param>
     /// <param name="lastMs">What drafting after the last call and the step behind it took, milliseconds; null if there was anything but decoding in it, or nothing.</param>
-    public int Next(int sequences, double? lastMs)
+    /// <param name="isComparable">Every sequence that decodes gets the drafts: if some cannot, times say nothing about them.</param>
+    public int Next(int sequences, double? lastMs, bool isComparable = true)
     {
         if (!_options.IsAuto)
             return _options.Drafts;
-        if (lastMs is { } milliseconds)
+        if (lastMs is { } milliseconds && isComparable)
             Record(milliseconds / _sequences);
         if (sequences == 0)
             return 0;
 
         // Answers may be short: what one of them began is gone on with in the next.
         DraftCosts costs = CostsOf(sequences);
-        if (costs != _current)
+        if (costs != _current || !isComparable)
             Restart();
         (_current, _sequences) = (costs, sequences);
+        if (!isComparable)
+            return costs.Best;
         if (_trial is { } trial)
             return trial;
         int best = FindBest(costs);
         if (best != costs.Best)
-            _usual.Clear();
-        costs.Best = best;
+            Change(costs, best);
+        if (BeginsPause())
+            return best;
         if (++costs.StepsSinceTrial >= costs.TrialInterval && _usual.Count >= TrialSteps)
             _trial = BeginTrial(costs);
         return _trial ?? best;
     }
+
+    /// <summary>Whether the sequences of the next step, of which <paramref name="sequences"/> decode, are not even to be followed: a pause, of which this counts a step.</summary>
+    public bool Pauses(int sequences)
+    {
+        if (_pauseStepsLeft == 0)
+            return false;
+        if (sequences == 0 || --_pauseStepsLeft > 0)
+            return true;
+
+        // Whoever begins from now on is followed, and what was measured is measured again as in the beginning.
+        Restart();
+        _trialsSincePause = 0;
+        foreach (DraftCosts costs in _costs)
+            costs.TrialInterval = 1;
+        return true;
+    }
+
+    /// <summary>Takes note that following the sequences of a step without drafts took so much of its time.</summary>
+    public void RecordFollowing(double share) => _followingShare += (share - _followingShare) / FollowingMemory;
 
     /// <summary>Takes note of the drafts of one sequence: so many were right, and where it says so the one behind them was wrong.</summary>
     public void RecordDrafts(int right, bool nextWasWrong)
@@ -116,13 +157,35 @@ internal sealed class DraftPolicy
         return costs;
     }
 
+    private void Change(DraftCosts costs, int best)
+    {
+        costs.Best = best;
+        costs.TrialInterval = Math.Min(costs.TrialInterval, IntervalAfterChange);
+        _usual.Clear();
+        if (best > 0)
+            _nextPauseSteps = FirstPauseSteps;
+    }
+
+    private bool BeginsPause()
+    {
+        if (_followingShare < LeastShareToPause || _trialsSincePause < TrialsBeforePause || !Array.TrueForAll(_costs, static costs => costs.Best == 0))
+            return false;
+        _pauseStepsLeft = _nextPauseSteps;
+        _nextPauseSteps = Math.Min(2 * _nextPauseSteps, LongestPauseSteps);
+        return true;
+    }
+
     private int BeginTrial(DraftCosts costs)
     {
         costs.StepsSinceTrial = 0;
+        _trialsSincePause++;
         costs.TrialInterval = Math.Min(2 * costs.TrialInterval, LongestInterval);
         costs.TriedMore = !costs.TriedMore;
         _tried.Clear();
-        return OneBeside(costs, _options.Drafts);
+        int trial = OneBeside(costs, _options.Drafts);
+        if (trial > costs.Best)
+            _acceptanceWeights[trial - 1] = Math.Min(_acceptanceWeights[trial - 1], MemoryBeforeTrial);
+        return trial;
     }
 
     private void Restart()
@@ -153,10 +216,10 @@ internal sealed class DraftPolicy
         int best = costs.Best;
         if (!costs.IsMeasured)
             return best;
-        double rate = Rate(costs, best) * Margin;
+        double rate = Rate(costs, best);
         for (int drafts = 0; drafts <= costs.MostKnown; drafts++)
         {
-            double other = Rate(costs, drafts);
+            double other = Rate(costs, drafts) / (drafts > costs.Best ? Margin : 1);
             if (drafts != costs.Best && other > rate)
                 (best, rate) = (drafts, other);
         }

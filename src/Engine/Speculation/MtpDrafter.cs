@@ -19,9 +19,9 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
     private int _draftingCount;
 
     /// <inheritdoc/>
-    public void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int count)
+    public int Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int? count)
     {
-        Take(rows, count);
+        int unseen = Take(rows, count);
         _module.Store(_followed, step);
         _module.Forward(_batch, step);
         for (int drafts = 1; _draftingCount > 0; drafts++)
@@ -31,6 +31,8 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
                 break;
             GoOn(drafts);
         }
+
+        return unseen;
     }
 
     /// <inheritdoc/>
@@ -41,9 +43,13 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
         _module.Dispose();
     }
 
-    /// <summary>Shares out the step's rows, each with the token behind it: the last of a sequence that gets drafts goes through the module, all others leave their latents.</summary>
-    private void Take(ReadOnlySpan<StepRows> rows, int count)
+    /// <summary>
+    /// Shares out the step's rows, each with the token behind it: the last of a sequence that gets drafts goes through the module, all others leave their latents. A sequence that has
+    /// rows that were not followed, or pages of one that had, is not followed any more. Returns how many of those decode and go on.
+    /// </summary>
+    private int Take(ReadOnlySpan<StepRows> rows, int? count)
     {
+        int unseen = 0;
         _followed.Clear();
         _batch.Clear();
         _draftingCount = 0;
@@ -52,16 +58,25 @@ internal sealed class MtpDrafter(Transformer model, int maxRows, int maxBatch) :
             Sequence sequence = row.Sequence;
             if (sequence.HasFailed)
                 continue;
+            bool goesOn = !sequence.IsOver && sequence.IsDecoding;
+            if (count is null || (row.Start > 0 && !_module.HasSeen(sequence.Pages, row.Start - 1)))
+            {
+                _module.Skip(sequence.Pages, row.Start, row.Count);
+                unseen += goesOn ? 1 : 0;
+                continue;
+            }
 
             // Nothing stands behind the last token of a text that has ended.
             int followed = Math.Min(row.Count, sequence.TokenCount - 1 - row.Start);
             if (followed < row.Count)
                 _module.Skip(sequence.Pages, row.Start + followed, row.Count - followed);
-            else if (!sequence.IsOver && sequence.IsDecoding && Math.Min(count, sequence.DraftRoom) > 0)
+            else if (goesOn && Math.Min(count.Value, sequence.DraftRoom) > 0)
                 Drafts(row, --followed);
             if (followed > 0)
                 _followed.Add(sequence.Pages, row.Start, sequence.Tokens.Slice(row.Start + 1, followed), LogitRows.None, row.FirstRow);
         }
+
+        return unseen;
     }
 
     /// <summary>Has the row behind <paramref name="followed"/> others give the first draft.</summary>

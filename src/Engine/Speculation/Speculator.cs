@@ -8,25 +8,37 @@ internal sealed class Speculator(IDrafter drafter, DraftPolicy policy, TimeProvi
     // When the tokens of the last step were chosen; null if drafting behind it and the step that follows say nothing about decoding.
     private long? _lastChosen;
 
+    // Of the last step: decoding sequences that there can be no drafts for.
+    private int _unseen;
+
     /// <summary>Follows a step whose tokens are chosen, and drafts for the next one.</summary>
     /// <param name="step">The batch after its pass.</param>
     /// <param name="rows">What was right in it.</param>
     public void Draft(StepBatch step, ReadOnlySpan<StepRows> rows)
     {
-        long chosen = clock.GetTimestamp();
         int decoding = 0;
         bool hasPrompts = false;
         foreach (StepRows row in rows)
         {
-            bool isOver = row.Sequence.IsOver;
-            decoding += !isOver && row.Sequence.IsDecoding ? 1 : 0;
+            decoding += !row.Sequence.IsOver && row.Sequence.IsDecoding ? 1 : 0;
             hasPrompts |= row.IsPrefill;
             if (!row.IsPrefill)
-                policy.RecordDrafts(row.Count - 1, nextWasWrong: !isOver && row.Count < row.LogitCount);
+                policy.RecordDrafts(row.Count - 1, nextWasWrong: row.Count < row.LogitCount);
         }
 
+        if (policy.Pauses(decoding))
+        {
+            _unseen = drafter.Draft(step, rows, null);
+            _lastChosen = null;
+            return;
+        }
+
+        long chosen = clock.GetTimestamp();
         double? lastMs = !hasPrompts && _lastChosen is { } last ? clock.GetElapsedTime(last, chosen).TotalMilliseconds : null;
-        drafter.Draft(step, rows, policy.Next(decoding, lastMs));
+        int count = policy.Next(decoding, lastMs, isComparable: _unseen == 0);
+        _unseen = drafter.Draft(step, rows, count);
+        if (lastMs is { } stepMs && count == 0)
+            policy.RecordFollowing(clock.GetElapsedTime(chosen).TotalMilliseconds / stepMs);
 
         // Where nobody decodes the loop may sleep before it goes on.
         _lastChosen = !hasPrompts && decoding > 0 ? chosen : null;

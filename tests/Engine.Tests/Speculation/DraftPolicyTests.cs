@@ -69,6 +69,40 @@ public sealed class DraftPolicyTests
         Assert.Equal(0, server.Policy.Next(1, null));
     }
 
+    /// <summary>Where drafts never pay and following costs something, hardly a step follows; a text that drafts suit is still found.</summary>
+    [Fact]
+    public void What_never_pays_is_hardly_followed()
+    {
+        var server = new Server(0.1, rows => rows, 0.2) { FollowingShare = 0.05 };
+        server.Run(20_000, 4);
+        Assert.InRange(server.Followed, 1, 1000);
+        server = new Server(0.1, rows => 10 + rows, 0.2) { FollowingShare = 0.05 };
+        server.Run(5000, 4);
+        Assert.InRange(server.Followed, 1, 500);
+        server.Acceptance = 0.9;
+        server.Run(20_000, 4);
+        Assert.InRange(server.Run(1000, 4)[0], 0, 200);
+    }
+
+    [Fact]
+    public void Following_that_costs_next_to_nothing_never_pauses()
+    {
+        var server = new Server(0.1, rows => rows, 0.2) { FollowingShare = 0.005 };
+        int[] counts = server.Run(5000, 4);
+        Assert.Equal(5000, server.Followed);
+        Assert.InRange(counts[0], 4940, 5000);
+    }
+
+    /// <summary>Sequences that cannot have drafts: their steps say nothing, and nothing is tried.</summary>
+    [Fact]
+    public void Steps_of_sequences_that_were_not_followed_do_not_count()
+    {
+        var policy = new DraftPolicy(SpeculationOptions.Auto, 8);
+        for (int step = 0; step < 1000; step++)
+            Assert.Equal(0, policy.Next(4, 1, isComparable: false));
+        Assert.False(policy.Pauses(4));
+    }
+
     [Fact]
     public void A_fixed_number_stays()
     {
@@ -90,6 +124,10 @@ public sealed class DraftPolicyTests
 
         public double Acceptance { get; set; } = acceptance;
 
+        public double FollowingShare { get; init; }
+
+        public int Followed { get; private set; }
+
         public void EndAnswer()
         {
             Policy.Next(0, _lastMs);
@@ -102,8 +140,18 @@ public sealed class DraftPolicyTests
             int[] counts = new int[4];
             for (int i = 0; i < steps; i++)
             {
+                if (Policy.Pauses(sequences))
+                {
+                    _lastMs = null;
+                    counts[0]++;
+                    continue;
+                }
+
+                Followed++;
                 int drafts = Policy.Next(sequences, _lastMs);
                 counts[drafts]++;
+                if (drafts == 0)
+                    Policy.RecordFollowing(FollowingShare);
                 for (int sequence = 0; sequence < sequences; sequence++)
                 {
                     int right = 0;

@@ -112,7 +112,7 @@ public sealed class RiggedDrafterTests : IDisposable
 
     private sealed class RiggedDrafter(Func<Sequence, int, int> guess) : IDrafter
     {
-        public void Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int count)
+        public int Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int? count)
         {
             foreach (StepRows row in rows)
             {
@@ -120,12 +120,14 @@ public sealed class RiggedDrafterTests : IDisposable
                 if (sequence.IsOver || !sequence.IsDecoding)
                     continue;
                 Assert.Equal(0, sequence.DraftCount);
-                while (sequence.DraftCount < Math.Min(count, sequence.DraftRoom))
+                while (sequence.DraftCount < Math.Min(count ?? 0, sequence.DraftRoom))
                 {
                     int index = sequence.Output.Length + sequence.DraftCount;
                     sequence.DraftSpace[sequence.DraftCount++] = guess(sequence, index);
                 }
             }
+
+            return 0;
         }
 
         public void Dispose()

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Conclave.Engine.Grammars;
 using Conclave.Engine.Speculation;
+using Conclave.Model;
 
 namespace Conclave.Engine.Tests.Speculation;
 
@@ -178,6 +179,36 @@ public sealed class SpeculationTests
         Assert.InRange(engine.Status.DraftedTokens, 1, int.MaxValue);
     }
 
+    /// <summary>Pages whose rows were not followed are cached like any others; a sequence that goes on from them gets no drafts, and one that computes its own as good ones as ever.</summary>
+    [Fact]
+    public async Task Who_goes_on_from_rows_that_were_not_followed_gets_no_drafts()
+    {
+        using TinyModel model = Open("demo");
+        int[] ids = model.PromptIds;
+        GenerationRequest request = Greedy(model, 60) with { PromptIds = [.. Enumerable.Range(0, 150).Select(i => ids[i % ids.Length])], CacheScope = "a" };
+        string[] expected = (await RunAsync(model, SpeculationOptions.Off, 64, request))[0];
+        PausingDrafter? drafter = null;
+        using Engine engine = new(
+            model.Transformer,
+            model.Options() with { Speculation = SpeculationOptions.Always(1) },
+            TimeProvider.System,
+            (transformer, options) => drafter = new PausingDrafter(new MtpDrafter(transformer, options.MaxStepRows, options.MaxBatch)));
+        drafter!.IsPausing = true;
+        Assert.Equal(expected, await BitsAsync(engine, request));
+        drafter.IsPausing = false;
+        long cached = engine.Status.PrefixHits;
+        Assert.Equal(expected, await BitsAsync(engine, request));
+        Assert.InRange(engine.Status.PrefixHits - cached, 2, 3);
+        Assert.Equal((0L, true), (engine.Status.DraftedTokens, drafter.HasMissed));
+        Assert.Equal(expected, await BitsAsync(engine, request with { CacheScope = "b" }));
+        long drafted = engine.Status.DraftedTokens;
+        Assert.InRange(drafted, 15, 60);
+
+        // What was followed is drafted behind when it comes from the cache, too.
+        Assert.Equal(expected, await BitsAsync(engine, request with { CacheScope = "b" }));
+        Assert.InRange(engine.Status.DraftedTokens - drafted, drafted - 2, drafted + 2);
+    }
+
     [Fact]
     public async Task A_model_without_the_module_drafts_nothing()
     {
@@ -186,6 +217,22 @@ public sealed class SpeculationTests
         using Sequence sequence = engine.Submit(model.Golden());
         Assert.Equal(model.GreedyTokens, await sequence.ReadAllAsync());
         Assert.Equal(0, engine.Status.DraftedTokens);
+    }
+
+    private sealed class PausingDrafter(MtpDrafter inner) : IDrafter
+    {
+        public bool IsPausing { get; set; }
+
+        public bool HasMissed { get; private set; }
+
+        public int Draft(StepBatch step, ReadOnlySpan<StepRows> rows, int? count)
+        {
+            int unseen = inner.Draft(step, rows, IsPausing ? null : count);
+            HasMissed |= !IsPausing && unseen > 0;
+            return unseen;
+        }
+
+        public void Dispose() => inner.Dispose();
     }
 
     private static TinyModel Open(string name) => name switch

@@ -16,12 +16,12 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="Acceptance">Share of the drafts that were right.</param>
 /// <param name="BreakEven">Share of right drafts from which on they would pay, by what the steps took; none for auto, which also makes steps without.</param>
 /// <param name="TokensPerStep">Tokens that a sequence got from a step.</param>
-/// <param name="TokensPerSecond">All sequences together, while they decode; median of the rounds.</param>
-/// <param name="Gain">The same over that of the same texts without drafts in the same round; median of the rounds.</param>
-/// <param name="LeastGain">The least of the rounds.</param>
-/// <param name="MostGain">The most of them.</param>
+/// <param name="TokensPerSecond">All sequences together, while they decode.</param>
+/// <param name="Gain">The rate over that of the same texts without drafts in the same round; median of all texts and rounds; none if no text has two tokens.</param>
+/// <param name="LowerQuartile">Of the same ratios.</param>
+/// <param name="UpperQuartile">Of the same ratios.</param>
 internal sealed record SpeculateFigures(
-    string Skill, int Batch, string Drafts, double? Acceptance, double? BreakEven, double TokensPerStep, double TokensPerSecond, double Gain, double LeastGain, double MostGain);
+    string Skill, int Batch, string Drafts, double? Acceptance, double? BreakEven, double TokensPerStep, double TokensPerSecond, double? Gain, double? LowerQuartile, double? UpperQuartile);
 
 /// <summary><c>conclave bench speculate</c>: how many drafts of the MTP module are right, and what that gains, a row a kind of text.</summary>
 internal static class SpeculateBench
@@ -32,7 +32,7 @@ internal static class SpeculateBench
     private static readonly Option<string> Drafts = new("--drafts") { Description = "Drafts a step to compare with none: numbers, or auto", DefaultValueFactory = _ => "1,2,3,auto", HelpName = "N,N,..." };
     private static readonly Option<string> Batch = new("--batch") { Description = "Sequences at once", DefaultValueFactory = _ => "1,8", HelpName = "N,N,..." };
     private static readonly Option<int> Count = new("--count") { Description = "Prompts of each kind", DefaultValueFactory = _ => 16 };
-    private static readonly Option<int> Rounds = new("--rounds") { Description = "Measurements of each kind, in turns; medians are shown", DefaultValueFactory = _ => 5 };
+    private static readonly Option<int> Rounds = new("--rounds") { Description = "Measurements of each text, in turns; medians are shown", DefaultValueFactory = _ => 5 };
     private static readonly Option<double> Temperature = new("--temperature") { Description = "0 (greedy) to 2", HelpName = "T" };
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of the forward pass", DefaultValueFactory = _ => Environment.ProcessorCount };
     private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
@@ -105,32 +105,33 @@ internal static class SpeculateBench
         return new GenerationRequest { PromptIds = request.PromptIds, MaxTokens = request.MaxTokens, StopTokenIds = request.StopTokenIds, Sampling = request.Sampling };
     }
 
-    private static IEnumerable<SpeculateFigures> Figures(string skill, int batch, string[] names, SpeculateTotals[][] rounds)
+    private static IEnumerable<SpeculateFigures> Figures(string skill, int batch, string[] names, SpeculateTotals[][] runs)
     {
         for (int i = 0; i < names.Length; i++)
         {
-            SpeculateTotals all = rounds.Select(round => round[i]).Aggregate((a, b) => a + b);
-            double[] gains = [.. rounds.Select(round => round[i].TokensPerSecond / round[0].TokensPerSecond).Order()];
-            double gain = MachineSpeed.Median(gains), tokensPerStep = (double)all.AllTokens / all.Steps;
+            SpeculateTotals all = runs.Select(run => run[i]).Aggregate((a, b) => a + b);
+
+            // Neighbours in time compared with each other, since other programs use the machine as well. A text of one token says nothing.
+            double[] gains = [.. runs.Where(run => run.All(totals => totals.Tokens > 0)).Select(run => run[i].TokensPerSecond / run[0].TokensPerSecond).Order()];
+            double? gain = Quantile(gains, 0.5);
+            double tokensPerStep = (double)all.AllTokens / all.Steps;
             double? breakEven = all.Drafted == 0 || names[i] == "auto" ? null : ((tokensPerStep / gain) - 1) * all.Steps / all.Drafted;
             yield return new SpeculateFigures(
                 skill, batch, names[i], all.Drafted == 0 ? null : (double)all.Accepted / all.Drafted, breakEven, tokensPerStep,
-                MachineSpeed.Median(rounds.Select(round => round[i].TokensPerSecond)), gain, gains[0], gains[^1]);
+                all.TokensPerSecond, gain, Quantile(gains, 0.25), Quantile(gains, 0.75));
         }
     }
 
+    private static double? Quantile(double[] sorted, double share) => sorted.Length == 0 ? null : sorted[(int)Math.Round(share * (sorted.Length - 1))];
+
     private static void Show(List<SpeculateFigures> figures)
     {
-        var table = new TextTable(1, "skill", "batch", "drafts", "right", "break even", "tokens a step", "tokens/s", "gain", "least", "most");
+        var table = new TextTable(1, "skill", "batch", "drafts", "right", "break even", "tokens a step", "tokens/s", "gain", "25 %", "75 %");
         foreach (SpeculateFigures f in figures)
-        {
-            string[] gains = f.Drafts == "off" ? ["", "", ""] : [$"{f.Gain:F2}", $"{f.LeastGain:F2}", $"{f.MostGain:F2}"];
-            table.AddRow([f.Skill, $"{f.Batch}", f.Drafts, $"{f.Acceptance:P1}", $"{f.BreakEven:P0}", $"{f.TokensPerStep:F2}", $"{f.TokensPerSecond:F0}", .. gains]);
-        }
-
+            table.AddRow([f.Skill, $"{f.Batch}", f.Drafts, $"{f.Acceptance:P1}", $"{f.BreakEven:P0}", $"{f.TokensPerStep:F2}", $"{f.TokensPerSecond:F0}", $"{f.Gain:F3}", $"{f.LowerQuartile:F2}", $"{f.UpperQuartile:F2}"]);
         table.Write();
         Console.WriteLine("tokens/s and gain: while sequences decode, all together; the same texts with and");
-        Console.WriteLine("without drafts, in turns; medians of the rounds, the least and the most of them.");
+        Console.WriteLine("without drafts, in turns; the median of all texts and rounds, and its quartiles.");
         Console.WriteLine("Break even: the share of right drafts at which the gain would be 1.");
     }
 }

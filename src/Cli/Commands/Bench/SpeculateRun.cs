@@ -50,23 +50,23 @@ internal sealed class SpeculateRun : IDisposable
     /// Runs <paramref name="requests"/> through every engine, group by group in turns, and checks that all give the same tokens. As many rounds as asked for count; one before them,
     /// in which code is compiled and auto finds its way, does not.
     /// </summary>
-    /// <returns>Totals of each round, by setting.</returns>
+    /// <returns>Totals of each group in each round, by setting.</returns>
     public async Task<SpeculateTotals[][]> Measure(GenerationRequest[] requests, int rounds, CancellationToken cancellationToken)
     {
         GenerationRequest[][] groups = [.. requests.Chunk(_batch)];
         var expected = new List<int>[groups.Length][];
         List<SpeculateTotals[]> totals = [];
-        for (int round = 0; round <= rounds; round++)
+        for (int turn = 0; turn < (rounds + 1) * groups.Length; turn++)
         {
+            int group = turn % groups.Length, round = turn / groups.Length;
             var sums = new SpeculateTotals[_engines.Length];
-            for (int turn = 0; turn < groups.Length * _engines.Length; turn++)
+            for (int i = 0; i < _engines.Length; i++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                int group = turn / _engines.Length, setting = (turn + group + round) % _engines.Length;
-                (List<int>[] tokens, SpeculateTotals sum) = await Run(_engines[setting], groups[group], Guid.NewGuid().ToString());
+                int setting = (i + group + round) % _engines.Length;
+                (List<int>[] tokens, sums[setting]) = await Run(_engines[setting], groups[group], Guid.NewGuid().ToString());
                 expected[group] ??= tokens;
                 if (!expected[group].Zip(tokens).All(pair => pair.First.SequenceEqual(pair.Second))) throw new InvalidOperationException("drafts have changed tokens");
-                sums[setting] += sum;
             }
 
             if (round > 0) totals.Add(sums);
