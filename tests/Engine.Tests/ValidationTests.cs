@@ -51,8 +51,8 @@ public sealed class ValidationTests
     [Fact]
     public void A_limit_that_nobody_asked_for_gives_way_to_what_fits()
     {
-        GenerationRequest request = Good with { MaxTokens = 900, MayBeShorter = true };
-        Assert.Equal((126, 900), (request.FittedTo(2 * 64).MaxTokens, request.FittedTo(KvTokens).MaxTokens));
+        GenerationRequest request = Good with { MaxTokens = 800, MayBeShorter = true };
+        Assert.Equal((126, 800), (request.FittedTo(2 * 64).MaxTokens, request.FittedTo(KvTokens).MaxTokens));
         Refused((request with { PromptIds = new int[128] }).FittedTo(2 * 64), OperatingError.ContextTooLong, "--kv-memory", kvTokens: 2 * 64);
         Refused((request with { MayBeShorter = false }).FittedTo(2 * 64), OperatingError.ContextTooLong, "--kv-memory", kvTokens: 2 * 64);
     }
