@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Conclave.Engine.Grammars;
@@ -12,6 +13,7 @@ internal sealed class EbnfReader
 {
     private const int MaxNesting = 200;
     private const int MaxCount = 100_000;
+    private const int MaxCounts = 16;
     private const string Root = "root";
 
     private readonly string _text;
@@ -85,8 +87,10 @@ internal sealed class EbnfReader
         {
             Node part = ReadElement();
             SkipBlanks();
-            while (_at < _text.Length && ReadCount() is { } count)
+            for (int times = 0; _at < _text.Length && ReadCount() is { } count; times++)
             {
+                if (times == MaxCounts)
+                    throw Error($"more than {MaxCounts} repetitions of one element; use groups");
                 part = new Node.Repeat(part, count.Min, count.Max);
                 SkipBlanks();
             }
@@ -162,7 +166,7 @@ internal sealed class EbnfReader
     private CodePoints ReadClass(int begin)
     {
         bool isExcluding = TryTake("^");
-        CodePoints set = CodePoints.None;
+        var ranges = new List<(int First, int Last)>();
         while (!TryTake("]"))
         {
             int first = TakeCharacter(begin, "']'");
@@ -175,9 +179,10 @@ internal sealed class EbnfReader
 
             if (last < first)
                 throw Error("a range has its bounds in the wrong order");
-            set = set.Union(CodePoints.Of((first, last)));
+            ranges.Add((first, last));
         }
 
+        CodePoints set = CodePoints.Of(CollectionsMarshal.AsSpan(ranges));
         return isExcluding ? set.Complement() : set;
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Conclave.Engine.Grammars;
 
@@ -11,17 +12,18 @@ internal sealed partial class RegexReader
         bool isExcluding = TryTake('^');
         if (Next == ']')
             throw Error("an empty class; write ']' as '\\]'");
-        CodePoints set = CodePoints.None;
+        var ranges = new List<(int First, int Last)>();
         while (Next != ']')
         {
             if (Next is null)
                 throw GrammarError.At($"{_place}: position {open}", "'[' is never closed");
             if (Next == '[' && _text.AsSpan(_at) is ['[', ':' or '=' or '.', ..])
                 throw Error("POSIX classes are not supported; write '[' as '\\['");
-            set = set.Union(ReadRange(isExcluding));
+            ranges.AddRange(ReadRange(isExcluding).Ranges);
         }
 
         _at++;
+        CodePoints set = CodePoints.Of(CollectionsMarshal.AsSpan(ranges));
         return isExcluding ? (_ignoresCase ? CharacterClasses.WithAnyCase(Folded(set)) : set).Complement() : Folded(set);
     }
 

@@ -164,7 +164,8 @@ internal sealed partial class SchemaReader
             all = ways.Contains(null) ? null : ways.SelectMany(way => way!);
         }
 
-        List<JsonElement>? distinct = all is null ? null : [.. all.DistinctBy(JsonKey.Of).Where(value => Fits(facts, value))];
+        SchemaFacts rest = facts with { Values = null };
+        List<JsonElement>? distinct = all is null ? null : [.. all.DistinctBy(JsonKey.Of).Where(value => Fits(rest, value))];
         return distinct?.Count > MaxDistinct ? null : distinct;
     }
 

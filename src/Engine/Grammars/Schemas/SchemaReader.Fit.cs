@@ -26,7 +26,7 @@ internal sealed partial class SchemaReader
         if (!_measures.TryGetValue(given, out Measure? measure))
             _measures.Add(given, measure = new Measure(this, given));
         SchemaFacts facts = measure.Facts;
-        if ((_fitCount += 1 + facts.Excluded.Count) > MaxFits)
+        if ((_fitCount += 1 + facts.Excluded.Count + (facts.Values?.Count ?? 0)) > MaxFits)
             throw SchemaDocument.Error(facts.Path, "enumerated values are checked against too much; make the schema simpler");
         if (facts.IsHopeless || (facts.Values is { } values && !values.Any(known => JsonElement.DeepEquals(known, value))) || facts.Excluded.Any(known => JsonElement.DeepEquals(known, value)))
             return false;
