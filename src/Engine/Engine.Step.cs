@@ -8,6 +8,7 @@ public sealed partial class Engine
     /// <summary>One step of the whole batch: plan, forward, choose and emit, draft, retire. False if there was nothing to do.</summary>
     private bool Step()
     {
+        _options.BeforeStep?.Invoke();
         long start = _clock.GetTimestamp();
         ReadOnlySpan<StepSegment> segments = Plan();
         if (segments.IsEmpty)

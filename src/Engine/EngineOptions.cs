@@ -43,6 +43,9 @@ public sealed record EngineOptions
     /// <summary>Tokens drafted ahead, for models with an MTP module.</summary>
     public SpeculationOptions Speculation { get; init; } = SpeculationOptions.Auto;
 
+    /// <summary>Test option: called on the step loop's thread before each step, with no lock held; the step begins when it returns.</summary>
+    public Action? BeforeStep { get; init; }
+
     /// <summary>Checks every limit that does not depend on the model.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Naming the option and its range.</exception>
     public void Validate()

@@ -45,6 +45,7 @@ public sealed class CancellationTests : IDisposable
     public async Task While_decoding()
     {
         using Engine engine = _model.Engine();
+        _model.Steps.HoldWhen(() => engine.Status.GeneratedTokens == 5);
         Sequence sequence = engine.Submit(_model.Golden(maxTokens: 4000));
         for (int i = 0; i < 5; i++)
         {
@@ -52,10 +53,17 @@ public sealed class CancellationTests : IDisposable
             Assert.True(sequence.TryRead(out _));
         }
 
+        // In the midst of the next step.
+        await _model.Steps.HeldAsync();
+        _model.Dispatch.Gate.Reset();
+        _model.Dispatch.Reached.Reset();
+        _model.Steps.Release();
+        Assert.True(_model.Dispatch.Reached.Wait(TimeSpan.FromMinutes(2)));
         Parallel.For(0, 8, _ => sequence.Dispose());
         Assert.Equal(FinishReason.Cancelled, sequence.FinishReason);
+        _model.Dispatch.Gate.Set();
         EngineStatus status = await AssertIdleAsync(engine);
-        Assert.True(status.GeneratedTokens < 4000);
+        Assert.InRange(status.GeneratedTokens, 5, 6);
         sequence.Dispose();
     }
 

@@ -11,8 +11,13 @@ public sealed class DeadlineTests : IDisposable
     public async Task A_running_sequence_is_given_up_at_its_deadline()
     {
         using Engine engine = _model.Engine();
+        // Running still when its time is up.
+        _model.Steps.HoldWhen(() => engine.Status.GeneratedTokens == 1);
         using Sequence sequence = engine.Submit(_model.Golden(maxTokens: 4000) with { Deadline = TimeSpan.FromMilliseconds(300) });
-        var error = await Assert.ThrowsAsync<OperatingException>(sequence.ReadAllAsync);
+        Task<List<int>> reading = sequence.ReadAllAsync();
+        await Task.Delay(350);
+        _model.Steps.Release();
+        var error = await Assert.ThrowsAsync<OperatingException>(() => reading);
         Assert.Equal(OperatingError.DeadlineExceeded, error.Error);
         Assert.Contains("0.3 s", error.Message, StringComparison.Ordinal);
         Assert.Equal(0, (await engine.StatusWhenAsync(status => status.Running == 0)).PagesInUse);

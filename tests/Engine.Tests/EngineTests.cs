@@ -138,10 +138,16 @@ public sealed class EngineTests : IDisposable
     public async Task Disposing_a_busy_engine_fails_its_sequences_as_unavailable()
     {
         Engine engine = _model.Engine(maxBatch: 2);
+        _model.Steps.HoldWhen(() => engine.Status.GeneratedTokens > 0);
         Sequence[] sequences = [.. Enumerable.Range(0, 5).Select(_ => engine.Submit(_model.Golden(maxTokens: 2000)))];
         Assert.True(await sequences[0].WaitToReadAsync(CancellationToken.None));
         Task<List<int>>[] readers = [.. sequences.Select(sequence => sequence.ReadAllAsync())];
-        engine.Dispose();
+        await _model.Steps.HeldAsync();
+        Task disposing = Task.Run(engine.Dispose);
+        while (!IsClosed(engine))
+            await Task.Delay(5);
+        _model.Steps.Release();
+        await disposing;
         engine.Dispose();
         foreach (Task<List<int>> reader in readers)
             Assert.Equal(OperatingError.Unavailable, (await Assert.ThrowsAsync<OperatingException>(() => reader)).Error);
@@ -173,6 +179,20 @@ public sealed class EngineTests : IDisposable
         Assert.Contains("--kv-memory", error.Message, StringComparison.Ordinal);
         EngineStatus status = engine.Status;
         Assert.Equal((0, 0, 0, 4), (status.Running, status.Waiting, status.PagesInUse, status.PagesTotal));
+    }
+
+    /// <summary>Whether it takes nothing more.</summary>
+    private bool IsClosed(Engine engine)
+    {
+        try
+        {
+            engine.Submit(_model.Golden()).Dispose();
+            return false;
+        }
+        catch (OperatingException refused)
+        {
+            return refused.Error == OperatingError.Unavailable;
+        }
     }
 
     private GenerationRequest RandomRequest(int i)

@@ -20,6 +20,7 @@ public sealed class HandoverTests : IDisposable
     [InlineData(1)]
     [InlineData(24)]
     [InlineData(25)]
+    [InlineData(26)]
     [InlineData(63)]
     public async Task A_running_sequence_goes_on_with_its_pages(int cut)
     {
@@ -28,23 +29,21 @@ public sealed class HandoverTests : IDisposable
         using Sequence undisturbed = source.Submit(request);
         string[] whole = await undisturbed.ReadBitsAsync();
 
+        _model.Steps.HoldWhen(() => source.Status.GeneratedTokens == whole.Length + cut);
         using Sequence first = source.Submit(request);
         List<string> read = [];
-        while (read.Count < cut)
+        while (read.Count < (cut + 1) / 2)
             read.Add(await first.ReadOneAsync());
-        SequenceExport? export = await source.ExportAsync(first);
+        await _model.Steps.HeldAsync();
         Guid id = Guid.NewGuid();
-        if (export is not null)
+        using (SequenceExport export = Assert.IsType<SequenceExport>(await source.ExportAsync(first)))
             Copy(export, target, id);
-        export?.Dispose();
-        read.AddRange(await first.ReadBitsAsync());
-        Assert.Equal(0, (await source.StatusWhenAsync(status => status.Running == 0)).PagesInUse);
-        if (export is null)
-        {
-            Assert.Equal(whole, read);
-            return;
-        }
+        _model.Steps.Release();
 
+        // What was generated before it left can still be read here.
+        read.AddRange(await first.ReadBitsAsync());
+        Assert.Equal(cut, read.Count);
+        Assert.Equal(0, (await source.StatusWhenAsync(status => status.Running == 0)).PagesInUse);
         Assert.Equal(FinishReason.Moved, first.FinishReason);
         int[] ids = [.. read.Select(token => int.Parse(token.Split(' ')[0]))];
         using Sequence second = target.Submit(request with { PromptIds = [.. request.PromptIds, .. ids], ResumedCount = ids.Length }, id);
@@ -141,26 +140,28 @@ public sealed class HandoverTests : IDisposable
         Assert.Equal(200, (await large.ReadAllAsync()).Count);
     }
 
-    /// <summary>The golden sequence, taken out before it ends, and its first token. It takes a few milliseconds: now and then it is over before it can be caught.</summary>
+    /// <summary>The golden sequence, taken out before it ends, and its first token.</summary>
     private async Task<(Sequence Sequence, string Token, SequenceExport Export)> CatchAsync(Engine source)
     {
-        while (true)
-        {
-            Sequence sequence = source.Submit(_model.Golden());
-            string token = await sequence.ReadOneAsync();
-            if (await source.ExportAsync(sequence) is { } export)
-                return (sequence, token, export);
-            sequence.Dispose();
-        }
+        _model.Steps.HoldWhen(() => source.Status.GeneratedTokens == 5);
+        Sequence sequence = source.Submit(_model.Golden());
+        string token = await sequence.ReadOneAsync();
+        await _model.Steps.HeldAsync();
+        SequenceExport export = Assert.IsType<SequenceExport>(await source.ExportAsync(sequence));
+        _model.Steps.Release();
+        return (sequence, token, export);
     }
 
     [Fact]
     public async Task Cancelling_or_ending_the_engine_in_the_midst_leaves_nothing()
     {
         Engine engine = _model.Engine();
+        _model.Steps.HoldWhen(() => engine.Status.GeneratedTokens == 1);
         Sequence sequence = engine.Submit(_model.Golden(maxTokens: 2000));
         await sequence.ReadOneAsync();
+        await _model.Steps.HeldAsync();
         SequenceExport export = Assert.IsType<SequenceExport>(await engine.ExportAsync(sequence));
+        _model.Steps.Release();
         sequence.Dispose();
         Assert.Equal(FinishReason.Cancelled, sequence.FinishReason);
         Assert.Null(await engine.ExportAsync(sequence));

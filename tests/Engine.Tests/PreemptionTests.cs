@@ -26,12 +26,16 @@ public sealed class PreemptionTests : IDisposable
     public async Task The_first_in_rank_is_never_interrupted()
     {
         using Engine engine = _model.Engine(pages: 5);
+        _model.Steps.HoldWhen(() => engine.Status.GeneratedTokens == 1);
         using Sequence low = engine.Submit(_model.Golden(maxTokens: 250) with { Priority = -1 });
         await low.ReadOneAsync();
+        await _model.Steps.HeldAsync();
         using Sequence high = engine.Submit(_model.Golden(maxTokens: 250) with { Priority = 1 });
+        _model.Steps.Release(() => high.FinishReason != FinishReason.None);
         Task<List<int>> rest = low.ReadAllAsync();
         Assert.Equal(250, (await high.ReadAllAsync()).Count);
         Assert.Equal(FinishReason.None, low.FinishReason);
+        _model.Steps.Release();
         Assert.Equal(249, (await rest).Count);
         EngineStatus status = engine.Status;
         Assert.Equal((0, 0, 0), (status.Running, status.Preempted, status.PagesInUse));
@@ -43,11 +47,15 @@ public sealed class PreemptionTests : IDisposable
     public async Task A_place_is_taken_from_lower_priority()
     {
         using Engine engine = _model.Engine(maxBatch: 1);
+        _model.Steps.HoldWhen(() => engine.Status.GeneratedTokens == 1);
         using Sequence low = engine.Submit(_model.Golden(maxTokens: 2000));
         await low.ReadOneAsync();
+        await _model.Steps.HeldAsync();
         using Sequence high = engine.Submit(_model.Golden() with { Priority = 1 });
+        _model.Steps.Release(() => high.FinishReason != FinishReason.None);
         Assert.Equal(_model.GreedyTokens, await high.ReadAllAsync());
         Assert.Equal((FinishReason.None, 1L), (low.FinishReason, engine.Status.Preemptions));
+        _model.Steps.Release();
     }
 
     /// <summary>16 streams decode while a prompt of 4,000 tokens comes: no step has more rows than the budget, each has a row of every stream, and the prompt takes what the rest of the rows makes of it.</summary>
@@ -56,13 +64,16 @@ public sealed class PreemptionTests : IDisposable
     {
         const int streams = 16, budget = 48, prompt = 4000;
         using var engine = new Engine(_model.Transformer, _model.Options(maxBatch: streams + 1, pages: 400) with { StepTokens = budget }, TimeProvider.System);
+        _model.Steps.Hold();
         Sequence[] running = [.. Enumerable.Range(0, streams).Select(i => engine.Submit(_model.Golden(maxTokens: 3000) with { Sampling = new() { Temperature = 1, Seed = (ulong)i } }))];
-        foreach (Sequence sequence in running)
-            await sequence.ReadOneAsync();
+        _model.Steps.Release(() => running.All(sequence => sequence.OutputCount > 0));
+        await _model.Steps.HeldAsync();
         _model.Dispatch.RecordsSteps = true;
         GenerationRequest request = _model.Golden(maxTokens: 5) with { PromptIds = [.. Enumerable.Range(0, prompt).Select(i => (i * 37 % 391) + 3)] };
         using Sequence late = engine.Submit(request);
+        _model.Steps.Release(() => late.OutputCount > 0);
         await late.ReadOneAsync();
+        await _model.Steps.HeldAsync();
         int[] rows = [.. _model.Dispatch.StepRows];
         Assert.All(rows, count => Assert.InRange(count, streams, budget));
 
@@ -75,16 +86,21 @@ public sealed class PreemptionTests : IDisposable
             Assert.Equal(FinishReason.None, sequence.FinishReason);
             sequence.Dispose();
         }
+
+        _model.Steps.Release();
     }
 
     private async Task<string[][]> RunAsync(EngineOptions options, GenerationRequest[] requests, int leastPreemptions)
     {
         using var engine = new Engine(_model.Transformer, options, TimeProvider.System);
-        string[][] all = await Task.WhenAll(requests.Select(async request =>
+        _model.Steps.Hold();
+        Task<string[][]> reading = Task.WhenAll(requests.Select(async request =>
         {
             using Sequence sequence = engine.Submit(request);
             return await sequence.ReadBitsAsync();
         }));
+        _model.Steps.Release();
+        string[][] all = await reading;
         EngineStatus status = engine.Status;
         Assert.InRange(status.Preemptions, leastPreemptions, leastPreemptions == 0 ? 0 : 1000);
         Assert.Equal((0, 0, 0L), (status.PagesInUse, status.Waiting, status.FailedSteps));

@@ -68,10 +68,14 @@ public sealed class PrefixCacheTests
     {
         using var model = new TinyModel();
         using Engine engine = model.Engine();
+        model.Steps.HoldWhen(() => engine.Status.GeneratedTokens == 1);
         using Sequence running = engine.Submit(Request(Prompt(200), maxTokens: 3000));
-        Assert.True(await running.WaitToReadAsync(CancellationToken.None));
-        await RunAsync(engine, Request(Prompt(200), maxTokens: 5), 192);
+        await model.Steps.HeldAsync();
+        Task<string[]> second = RunAsync(engine, Request(Prompt(200), maxTokens: 5), 192);
+        model.Steps.Release(() => running.OutputCount == 100);
+        await second;
         Assert.Equal(FinishReason.None, running.FinishReason);
+        model.Steps.Release();
     }
 
     [Theory]
@@ -134,12 +138,14 @@ public sealed class PrefixCacheTests
         }
 
         using var crowded = new Engine(model.Transformer, options, tier.Clock, tier.Log);
-        string[][] crowd = await Task.WhenAll(requests.Select(async request =>
+        model.Steps.Hold();
+        Task<string[][]> crowd = Task.WhenAll(requests.Select(async request =>
         {
             using Sequence sequence = crowded.Submit(request);
             return await sequence.ReadBitsAsync();
         }));
-        Assert.Equal(alone, crowd);
+        model.Steps.Release();
+        Assert.Equal(alone, await crowd);
         EngineStatus status = await crowded.StatusWhenAsync(status => status is { Running: 0, PagesInUse: 0 });
         Assert.True(status.Preemptions > 0 && status.RestoredTokens > 0 && status.Disk!.Reads > 0, $"{status}");
 
@@ -166,11 +172,14 @@ public sealed class PrefixCacheTests
         using (var alone = new Engine(model.Transformer, options, TimeProvider.System))
             expected = await RunAsync(alone, low, 0);
         using var engine = new Engine(model.Transformer, options with { KvDisk = new KvDiskOptions { Directory = tier.Directory, SizeBytes = 1 << 30 } }, tier.Clock, tier.Log);
+        model.Steps.HoldWhen(() => engine.Status.GeneratedTokens >= 10);
         using Sequence first = engine.Submit(low);
         List<string> got = [];
         while (got.Count < 10)
             got.Add(await first.ReadOneAsync());
+        await model.Steps.HeldAsync();
         using Sequence second = engine.Submit(high);
+        model.Steps.Release();
         await second.ReadAllAsync();
         got.AddRange(await first.ReadBitsAsync());
         Assert.Equal(expected, got);

@@ -7,6 +7,7 @@ using Conclave.Model;
 using Conclave.Model.Checkpoints;
 using Conclave.Model.Experts;
 using Conclave.Model.Tokenization;
+using Conclave.Tests.Support;
 
 namespace Conclave.Engine.Tests;
 
@@ -61,6 +62,9 @@ internal sealed class TinyModel : IDisposable
 
     public FlakyDispatch Dispatch { get; }
 
+    /// <summary>Before the steps of all its engines.</summary>
+    public StepGate Steps { get; } = new();
+
     public int[] PromptIds { get; }
 
     public int[] GreedyTokens { get; }
@@ -74,6 +78,7 @@ internal sealed class TinyModel : IDisposable
         MaxStepRows = maxStepRows,
         MaxQueue = maxQueue,
         KvMemorySizeBytes = pages * Transformer.KvLayout.PageSizeBytes,
+        BeforeStep = Steps.Pass,
     };
 
     /// <summary>An engine with drafts.</summary>

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text;
 using System.Text.Json;
 using Conclave.Gateway.Tests.Support;
 
@@ -181,15 +182,34 @@ public sealed class ChatTests(RandomServer fixture)
     [Fact]
     public async Task A_client_that_waits_is_kept_alive()
     {
-        // Long enough to pass the interval of this server many times.
-        object request(bool stream) => new { model = "deepseek-chat", messages = User(new string('x', 3000)), max_tokens = 1000, temperature = 0, stream };
-        using HttpResponseMessage whole = await _server.PostAsync(JsonSerializer.Serialize(request(stream: false)));
-        string body = await whole.Content.ReadAsStringAsync();
-        Assert.StartsWith("\n", body, StringComparison.Ordinal);
-        Assert.Equal("chat.completion", JsonSerializer.Deserialize<JsonElement>(body).GetProperty("object").GetString());
-        StreamedAnswer stream = await _server.StreamAsync(request(stream: true));
-        Assert.NotEqual(0, stream.KeepAlives);
+        // Nothing is computed until the client has heard that it is waited for.
+        string whole = await HeldAsync(stream: false, body => body.Length > 0);
+        Assert.StartsWith("\n", whole, StringComparison.Ordinal);
+        Assert.Equal("chat.completion", JsonSerializer.Deserialize<JsonElement>(whole).GetProperty("object").GetString());
+        StreamedAnswer answer = StreamedAnswer.Parse(await HeldAsync(stream: true, body => $"\n{body}".Contains("\n:", StringComparison.Ordinal)));
+        Assert.NotEqual(0, answer.KeepAlives);
         await _server.AssertIdleAsync();
+    }
+
+    /// <summary>An answer whose computation does not begin before what came of the body is <paramref name="enough"/>.</summary>
+    private async Task<string> HeldAsync(bool stream, Func<string, bool> enough)
+    {
+        fixture.Steps.Hold();
+        string request = JsonSerializer.Serialize(new { model = "deepseek-chat", messages = User("hello"), max_tokens = 5, temperature = 0, stream });
+        using var message = new HttpRequestMessage(HttpMethod.Post, "chat/completions") { Content = new StringContent(request) };
+        using HttpResponseMessage response = await _server.Client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
+        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
+        var body = new StringBuilder();
+        char[] buffer = new char[100];
+        while (!enough(body.ToString()))
+        {
+            int read = await reader.ReadAsync(buffer);
+            Assert.NotEqual(0, read);
+            body.Append(buffer, 0, read);
+        }
+
+        fixture.Steps.Release();
+        return body.Append(await reader.ReadToEndAsync()).ToString();
     }
 
     internal static object[] User(string content) => [new { role = "user", content }];

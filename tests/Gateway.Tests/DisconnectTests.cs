@@ -9,7 +9,6 @@ namespace Conclave.Gateway.Tests;
 [Collection(nameof(RandomServer))]
 public sealed class DisconnectTests(RandomServer fixture)
 {
-    // So long that it cannot have ended by itself.
     private const int LongTokens = 14_000;
 
     private readonly TestServer _server = fixture.Server;
@@ -50,12 +49,15 @@ public sealed class DisconnectTests(RandomServer fixture)
         if (stage == Stage.Queued)
         {
             // Its pages and those of the one that is to wait for them are more than there are.
+            fixture.Steps.HoldWhen(() => _server.Status.Running == 1);
             blocker = AskAsync(Way.GrpcGenerate, $"{way} ".PadRight(15_000, 'b'), 1000, blockerGone.Token);
-            await _server.WaitForAsync(s => s.Running == 1, "the first sequence runs");
+            await fixture.Steps.HeldAsync();
         }
 
         EngineStatus before = _server.Status;
         string prompt = stage switch { Stage.Prefill => $"{way} ".PadRight(12_000, 'p'), Stage.Queued => $"{way} ".PadRight(13_000, 'q'), _ => "short" };
+        // Nothing goes on until it is freed: what it was doing when its client left is what is asked for.
+        if (stage != Stage.Queued) fixture.Steps.HoldWhen(() => Reached(stage, before, _server.Status));
         Task client = AskAsync(way, prompt, stage == Stage.Decode ? LongTokens : 1000, gone.Token);
         await _server.WaitForAsync(s => Reached(stage, before, s), $"{stage}");
         await gone.CancelAsync();
@@ -67,6 +69,8 @@ public sealed class DisconnectTests(RandomServer fixture)
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => blocker);
         }
 
+        await _server.WaitForAsync(_ => _server.Rank.SequenceCount == 0, "no sequence is open");
+        fixture.Steps.Release();
         await _server.AssertIdleAsync();
         EngineStatus after = _server.Status;
         if (stage == Stage.Prefill) Assert.InRange(after.PromptTokens - before.PromptTokens, 1, 11_999);

@@ -3,6 +3,7 @@ using System.Net;
 using System.Text.Json;
 using Conclave.Engine;
 using Conclave.Gateway.Tests.Support;
+using Conclave.Tests.Support;
 using Conclave.V1;
 
 namespace Conclave.Gateway.Tests;
@@ -11,13 +12,15 @@ namespace Conclave.Gateway.Tests;
 public sealed class OverloadTests : IAsyncLifetime
 {
     private readonly string _model = TestModels.Synthesize(16_384);
+    private readonly StepGate _steps = new();
     private TestServer _server = null!;
 
     public async Task InitializeAsync() =>
-        _server = await TestServer.StartAsync(_model, new EngineOptions { MaxBatch = 1, MaxStepRows = 64, MaxQueue = 1, KvMemorySizeBytes = 4 << 20 });
+        _server = await TestServer.StartAsync(_model, new EngineOptions { MaxBatch = 1, MaxStepRows = 64, MaxQueue = 1, KvMemorySizeBytes = 4 << 20, BeforeStep = _steps.Pass });
 
     public async Task DisposeAsync()
     {
+        _steps.Release();
         await _server.DisposeAsync();
         Directory.Delete(Path.GetDirectoryName(_model)!, recursive: true);
     }
@@ -27,8 +30,10 @@ public sealed class OverloadTests : IAsyncLifetime
     {
         using var probe = new GrpcProbe(_server);
         var request = new GenerateRequest { Text = "long", IgnoreEos = true, Sampling = new Sampling { MaxTokens = 16_000 } };
+        // Both stay where they are; the first has begun to answer.
+        _steps.HoldWhen(() => _server.Status.GeneratedTokens > 200);
         using GrpcProbeCall running = await probe.OpenAsync("Generate", request);
-        await _server.WaitForAsync(s => s.Running == 1, "the first runs");
+        await _steps.HeldAsync();
         using var enough = new CancellationTokenSource();
         Task<GrpcProbeCall> waiting = probe.OpenAsync("Generate", request, cancellationToken: enough.Token);
         await _server.WaitForAsync(s => s.Waiting == 1, "the second waits");

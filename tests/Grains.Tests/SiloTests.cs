@@ -39,8 +39,10 @@ public sealed class SiloTests(TestSilo silo) : IClassFixture<TestSilo>
     public async Task Leaving_a_stream_early_frees_its_pages()
     {
         long before = silo.Rank.Engine.Status.GeneratedTokens;
+        Task holding = silo.HoldAsync(before + 10);
         await foreach (TokenChunk chunk in silo.Gateway.Generate(Command(maxTokens: 8000), default).WithBatchSize(1))
             if (chunk.Position > 5) break;
+        await holding;
         await silo.AssertIdleAsync();
         Assert.InRange(silo.Rank.Engine.Status.GeneratedTokens - before, 6, 7999);
     }
@@ -49,11 +51,13 @@ public sealed class SiloTests(TestSilo silo) : IClassFixture<TestSilo>
     public async Task Cancelling_a_stream_frees_its_pages()
     {
         using var cancel = new CancellationTokenSource();
+        Task holding = silo.HoldAsync(silo.Rank.Engine.Status.GeneratedTokens + 10);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
         {
             await foreach (TokenChunk chunk in silo.Gateway.Generate(Command(maxTokens: 8000), cancel.Token).WithBatchSize(1).WithCancellation(cancel.Token))
                 if (chunk.Position > 5) await cancel.CancelAsync();
         });
+        await holding;
         await silo.AssertIdleAsync();
     }
 

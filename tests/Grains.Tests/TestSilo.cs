@@ -15,6 +15,7 @@ namespace Conclave.Grains.Tests;
 public sealed class TestSilo : IAsyncLifetime
 {
     private readonly string _root = Directory.CreateTempSubdirectory("conclave-grains-").FullName;
+    private readonly StepGate _steps = new();
     private IHost _host = null!;
 
     public Rank Rank => _host.Services.GetRequiredService<Rank>();
@@ -51,7 +52,7 @@ public sealed class TestSilo : IAsyncLifetime
             SiloPort = ports[0],
             GatewayPort = ports[1],
             ClusterId = $"test-{ports[0]}",
-            Engine = new EngineOptions { MaxBatch = 8, MaxStepRows = 32, KvMemorySizeBytes = 4 << 20 },
+            Engine = new EngineOptions { MaxBatch = 8, MaxStepRows = 32, KvMemorySizeBytes = 4 << 20, BeforeStep = _steps.Pass },
         });
         _host = builder.Build();
         await _host.StartAsync();
@@ -62,6 +63,20 @@ public sealed class TestSilo : IAsyncLifetime
         await _host.StopAsync();
         _host.Dispose();
         Directory.Delete(_root, recursive: true);
+    }
+
+    /// <summary>From so many generated tokens on no step begins until nothing is open any more: who leaves then does not leave what is over already.</summary>
+    public Task HoldAsync(long generatedTokens)
+    {
+        _steps.HoldWhen(() => Rank.Engine.Status.GeneratedTokens >= generatedTokens);
+        return ReleaseAsync();
+
+        async Task ReleaseAsync()
+        {
+            await _steps.HeldAsync();
+            for (int i = 0; i < 12_000 && Rank.SequenceCount > 0; i++) await Task.Delay(10);
+            _steps.Release();
+        }
     }
 
     /// <summary>Waits until nothing is left of any sequence.</summary>

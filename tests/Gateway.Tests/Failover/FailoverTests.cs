@@ -49,10 +49,11 @@ public sealed class FailoverTests : IAsyncLifetime
         await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2);
         object[] requests = [.. Enumerable.Range(0, Streams).Select(Request)];
         string[] expected = await cluster.StreamAsync(requests);
-        Task<string[]> streams = cluster.StreamAsync(requests);
-        SiloCluster.Member dying = cluster.Ranks.First();
-        await SiloCluster.WaitAsync(() => dying.Rank.SequenceCount >= 4, "the rank has sequences");
+        Task<string[]> streams = await HeldAsync(cluster, requests);
+        SiloCluster.Member dying = Busiest(cluster);
+        Assert.InRange(dying.Rank.SequenceCount, Streams / 2, Streams);
         await cluster.KillAsync(dying);
+        cluster.Steps.Release();
         Assert.Equal(expected, await streams);
     }
 
@@ -62,11 +63,11 @@ public sealed class FailoverTests : IAsyncLifetime
         await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2, rankOptions: new RankOptions { StepDeadlineMs = 4000 });
         object[] requests = [.. Enumerable.Range(0, 6).Select(Request)];
         string[] expected = await cluster.StreamAsync(requests);
-        Task<string[]> streams = cluster.StreamAsync(requests);
-        SiloCluster.Member hanging = cluster.Ranks.First();
-        await SiloCluster.WaitAsync(() => hanging.Rank.SequenceCount > 0, "the rank has sequences");
+        Task<string[]> streams = await HeldAsync(cluster, requests);
+        SiloCluster.Member hanging = Busiest(cluster);
         // Rows that its experts have computed reach it a minute later: its step loop stands still, all else goes on.
         hanging.Transport.Link.Delay = TimeSpan.FromMinutes(1);
+        cluster.Steps.Release();
         Assert.Equal(expected, await streams);
         Assert.NotNull(hanging.Rank.Fault);
         hanging.Transport.Link.Delay = TimeSpan.Zero;
@@ -78,10 +79,10 @@ public sealed class FailoverTests : IAsyncLifetime
         await using SiloCluster cluster = await SiloCluster.StartAsync(_random, ranks: 2, new EngineOptions { MaxBatch = 1, MaxStepRows = 32, KvMemorySizeBytes = 8 << 20 });
         object[] requests = [.. Enumerable.Range(0, 8).Select(Request)];
         string[] expected = await cluster.StreamAsync(requests);
-        Task<string[]> streams = cluster.StreamAsync(requests);
-        SiloCluster.Member leaving = cluster.Ranks.First();
-        await SiloCluster.WaitAsync(() => leaving.Rank.Engine.Status is { Running: 1, Waiting: > 1 }, "requests wait");
-        await cluster.DrainAsync(leaving);
+        Task<string[]> streams = await HeldAsync(cluster, requests);
+        SiloCluster.Member leaving = Busiest(cluster);
+        Assert.True(leaving.Rank.Engine.Status is { Running: 1, Waiting: > 1 }, $"{leaving.Rank.Engine.Status}");
+        await DrainHeldAsync(cluster, leaving);
         Assert.Equal(expected, await streams);
         Assert.Empty(cluster.Log.Errors);
     }
@@ -93,10 +94,9 @@ public sealed class FailoverTests : IAsyncLifetime
         object[] requests = [.. Enumerable.Range(0, Streams).Select(DemoRequest)];
         string[] expected = await cluster.StreamAsync(requests);
         Assert.Contains(expected, answer => answer.Contains("|tool_calls|", StringComparison.Ordinal));
-        Task<string[]> streams = cluster.StreamAsync(requests);
-        await SiloCluster.WaitAsync(() => cluster.Ranks.All(member => member.Rank.SequenceCount > 2), "every rank has sequences");
-        await cluster.DrainAsync(cluster.Ranks.First());
-        await cluster.KillAsync(cluster.Ranks.First());
+        Task<string[]> streams = await HeldAsync(cluster, requests);
+        await DrainHeldAsync(cluster, Busiest(cluster));
+        await cluster.KillAsync(Busiest(cluster));
         Assert.Equal(expected, await streams);
     }
 
@@ -125,6 +125,30 @@ public sealed class FailoverTests : IAsyncLifetime
 
             Assert.Equal(expected, ready);
         }
+    }
+
+    private static SiloCluster.Member Busiest(SiloCluster cluster) => cluster.Ranks.MaxBy(member => member.Rank.SequenceCount)!;
+
+    /// <summary>Streams all at once; returns when the ranks have them, some have begun to answer, and no further step begins.</summary>
+    private static async Task<Task<string[]>> HeldAsync(SiloCluster cluster, object[] requests)
+    {
+        SiloCluster.Member[] ranks = [.. cluster.Ranks];
+        long generated = ranks.Sum(member => member.Rank.Engine.Status.GeneratedTokens);
+        cluster.Steps.Hold();
+        Task<string[]> streams = cluster.StreamAsync(requests);
+        await SiloCluster.WaitAsync(() => ranks.Sum(member => member.Rank.SequenceCount) == requests.Length, () => $"the ranks have all sequences; streams {streams.Status}");
+        cluster.Steps.Release(() => ranks.Sum(member => member.Rank.Engine.Status.GeneratedTokens) > generated + requests.Length);
+        await cluster.Steps.HeldAsync();
+        return streams;
+    }
+
+    /// <summary>Drains a rank whose steps are held; when it has handed over all that it had, steps go on everywhere.</summary>
+    private static async Task DrainHeldAsync(SiloCluster cluster, SiloCluster.Member leaving)
+    {
+        Task draining = cluster.DrainAsync(leaving);
+        await SiloCluster.WaitAsync(() => leaving.Rank.SequenceCount == 0, () => $"{leaving.Rank.SequenceCount} sequences are still on the rank that leaves");
+        cluster.Steps.Release();
+        await draining;
     }
 
     /// <summary>Whether every stream decodes: all run, and a few steps more compute no token of a prompt. How many a prompt has is up to the prefix cache.</summary>

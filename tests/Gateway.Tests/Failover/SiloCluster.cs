@@ -40,6 +40,9 @@ internal sealed class SiloCluster : IAsyncDisposable
 
     public HttpClient Client { get; private set; } = null!;
 
+    /// <summary>Before the steps of all ranks.</summary>
+    public StepGate Steps { get; } = new();
+
     /// <summary>What silos and gateway logged as errors.</summary>
     public ErrorLog Log { get; } = new();
 
@@ -93,7 +96,7 @@ internal sealed class SiloCluster : IAsyncDisposable
             Transport = new TransportOptions { ClusterSecret = "between us", SuspectMs = _suspectMs },
             // Steps that wait for rows must not be given up before their rank is.
             Dispatch = new DispatchOptions { RequestTimeoutMs = 60_000 },
-            Engine = _engine,
+            Engine = _engine with { BeforeStep = Steps.Pass },
         };
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().AddProvider(Log);
@@ -159,6 +162,7 @@ internal sealed class SiloCluster : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        Steps.Release();
         Client.Dispose();
         await _gateway.StopAsync();
         await _gateway.DisposeAsync();

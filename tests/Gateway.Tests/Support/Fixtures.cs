@@ -1,4 +1,5 @@
 using Conclave.Engine;
+using Conclave.Tests.Support;
 
 [assembly: CollectionBehavior(DisableTestParallelization = true)]
 
@@ -14,11 +15,14 @@ public sealed class RandomServer : IAsyncLifetime
 
     public TestServer Server { get; private set; } = null!;
 
+    /// <summary>Before the steps of its engine.</summary>
+    internal StepGate Steps { get; } = new();
+
     public async Task InitializeAsync()
     {
         _model = TestModels.Synthesize(ContextLength);
         // Latents of 24 floats and 2 layers: about 27,000 tokens, so that two long prompts do not fit at once.
-        var engine = new EngineOptions { MaxBatch = 32, MaxStepRows = 64, KvMemorySizeBytes = 27_000L * 24 * 2 * sizeof(float) };
+        var engine = new EngineOptions { MaxBatch = 32, MaxStepRows = 64, KvMemorySizeBytes = 27_000L * 24 * 2 * sizeof(float), BeforeStep = Steps.Pass };
         Server = await TestServer.StartAsync(_model, engine, keepAliveMs: 30);
     }
 

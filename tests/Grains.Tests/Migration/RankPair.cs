@@ -3,6 +3,7 @@ using Conclave.Engine.Speculation;
 using Conclave.Grains.Tests.Experts;
 using Conclave.Grains.Transport;
 using Conclave.Model;
+using Conclave.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Conclave.Grains.Tests.Migration;
@@ -11,14 +12,14 @@ namespace Conclave.Grains.Tests.Migration;
 internal sealed class RankPair : IDisposable
 {
     /// <summary>Times that a machine under any load keeps: who is only slow is not given up.</summary>
-    private static readonly RankOptions Patient = new() { LeaseMs = 300_000, StallMs = 300_000, StepDeadlineMs = 300_000, ParkMs = 300_000 };
+    public static readonly RankOptions Patient = new() { LeaseMs = 300_000, StallMs = 300_000, StepDeadlineMs = 300_000, ParkMs = 300_000 };
 
     private readonly List<IDisposable> _parts = [];
     private readonly List<ExpertSilo> _silos;
 
     public RankPair(ExpertModel model, RankOptions? options = null, int targetPages = 60, Action<TransportOptions>? change = null, SpeculationOptions? speculation = null)
     {
-        if (options is null) change ??= transport => transport.SuspectMs = 150_000;
+        change ??= transport => transport.SuspectMs = 150_000;
         _silos = [new ExpertSilo(model, change), new ExpertSilo(model, change)];
         int experts = model.Checkpoint.Config.RoutedExpertCount, layers = model.Checkpoint.Config.LayerCount + model.Checkpoint.Config.NextTokenPredictLayers;
         foreach (ExpertSilo silo in _silos)
@@ -41,8 +42,8 @@ internal sealed class RankPair : IDisposable
             Silos = [.. _silos.Select(silo => silo.Offer)],
             Epoch = 1,
         };
-        Source = Start(model, _silos[0], view, options ?? Patient, pages: 60, speculation);
-        Target = Start(model, _silos[1], view, options ?? Patient, targetPages, speculation);
+        Source = Start(model, _silos[0], view, options ?? Patient, pages: 60, speculation, SourceSteps);
+        Target = Start(model, _silos[1], view, options ?? Patient, targetPages, speculation, TargetSteps);
     }
 
     public Rank Source { get; }
@@ -50,6 +51,12 @@ internal sealed class RankPair : IDisposable
     public Rank Target { get; }
 
     public string TargetSilo => _silos[1].Address;
+
+    /// <summary>Before the steps of the source.</summary>
+    public StepGate SourceSteps { get; } = new();
+
+    /// <summary>Before the steps of the target.</summary>
+    public StepGate TargetSteps { get; } = new();
 
     public TensorTransport SourceTransport => _silos[0].Transport;
 
@@ -91,17 +98,26 @@ internal sealed class RankPair : IDisposable
 
     public void Dispose()
     {
+        SourceSteps.Release();
+        TargetSteps.Release();
         _parts.Reverse();
         foreach (IDisposable part in _parts) part.Dispose();
         foreach (ExpertSilo silo in _silos) silo.Dispose();
     }
 
-    private Rank Start(ExpertModel model, ExpertSilo silo, ClusterView view, RankOptions options, int pages, SpeculationOptions? speculation)
+    private Rank Start(ExpertModel model, ExpertSilo silo, ClusterView view, RankOptions options, int pages, SpeculationOptions? speculation, StepGate steps)
     {
         var workers = new WorkerPool(1);
         var dispatch = new ClusterExpertDispatch(model.Checkpoint, silo.Experts, workers, new DispatchOptions(), silo.Address, silo.Transport, TimeProvider.System);
         dispatch.Use(view);
-        var engine = new EngineOptions { MaxBatch = 8, MaxStepRows = 64, KvMemorySizeBytes = pages * KvLayout.For(model.Checkpoint.Config).PageSizeBytes, Speculation = speculation ?? SpeculationOptions.Auto };
+        var engine = new EngineOptions
+        {
+            MaxBatch = 8,
+            MaxStepRows = 64,
+            KvMemorySizeBytes = pages * KvLayout.For(model.Checkpoint.Config).PageSizeBytes,
+            Speculation = speculation ?? SpeculationOptions.Auto,
+            BeforeStep = steps.Pass,
+        };
         var rank = new Rank(model.Checkpoint, dispatch, workers, engine, options, TimeProvider.System, NullLogger<Rank>.Instance, silo.Transport);
         rank.Start();
         _parts.AddRange([workers, dispatch, rank]);
