@@ -101,7 +101,7 @@ public sealed class CallTests
     [Fact]
     public async Task Calls_time_out_and_cancel_what_they_started()
     {
-        await using TestCluster cluster = await TestCluster.StartAsync(responseTimeout: TimeSpan.FromSeconds(1));
+        await using TestCluster cluster = await TestCluster.StartAsync(responseTimeout: TimeSpan.FromSeconds(3));
         var grain = cluster.Client.GetGrain<IWorkGrain>("timeout");
         await grain.Nothing();
         await Assert.ThrowsAsync<TimeoutException>(() => grain.Cancellable(CancellationToken.None));

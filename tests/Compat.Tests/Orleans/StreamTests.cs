@@ -62,9 +62,9 @@ public sealed class StreamTests
     [Fact]
     public async Task A_slow_producer_outlasts_the_response_timeout()
     {
-        await using TestCluster cluster = await TestCluster.StartAsync(responseTimeout: TimeSpan.FromSeconds(1));
+        await using TestCluster cluster = await TestCluster.StartAsync(responseTimeout: TimeSpan.FromSeconds(3));
         List<int> seen = [];
-        await foreach (int i in cluster.Client.GetGrain<IWorkGrain>("slow-producer").Count(2, 2500)) seen.Add(i);
+        await foreach (int i in cluster.Client.GetGrain<IWorkGrain>("slow-producer").Count(2, 5000)) seen.Add(i);
         Assert.Equal([0, 1], seen);
     }
 
@@ -83,7 +83,7 @@ public sealed class StreamTests
     [Fact]
     public async Task A_reader_that_never_returns_does_not_keep_the_producer()
     {
-        await using TestCluster cluster = await TestCluster.StartAsync(responseTimeout: TimeSpan.FromSeconds(1));
+        await using TestCluster cluster = await TestCluster.StartAsync(responseTimeout: TimeSpan.FromSeconds(3));
         IAsyncEnumerator<int> reader = cluster.Client.GetGrain<IWorkGrain>("abandoned").Count(10, 0).WithBatchSize(1).GetAsyncEnumerator();
         Assert.True(await reader.MoveNextAsync());
         await TestCluster.UntilAsync(() => Task.FromResult(Journal.Of("abandoned").Contains("producer ended")), "the abandoned producer ends");

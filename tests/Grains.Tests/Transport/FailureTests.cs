@@ -134,13 +134,13 @@ public sealed class FailureTests
     [Fact]
     public void Heartbeats_go_on_while_a_handler_computes()
     {
-        using var pair = new Pair(unix: true, options => (options.HeartbeatMs, options.SuspectMs) = (20, 600));
+        using var pair = new Pair(unix: true, options => (options.HeartbeatMs, options.SuspectMs) = (20, 3000));
         var suspected = new ConcurrentQueue<string>();
         pair.Caller.PeerSuspected += suspected.Enqueue;
         pair.Called.PeerSuspected += suspected.Enqueue;
         TransportPeer back = pair.Called.Connect(pair.Caller.Address);
         Assert.True(back.WaitAlive(Pair.Long));
-        pair.Called.Handle(1, new Answers((_, _) => Compute(TimeSpan.FromSeconds(2))));
+        pair.Called.Handle(1, new Answers((_, _) => Compute(TimeSpan.FromSeconds(5))));
         using TensorCall call = pair.Peer.Rent(10);
         call.Kind = 1;
         call.Send(Pair.Long);
@@ -151,7 +151,7 @@ public sealed class FailureTests
     [Fact]
     public void A_cut_link_leads_to_suspicion_that_others_hear_and_heals()
     {
-        static void Quick(TransportOptions options) => (options.HeartbeatMs, options.SuspectMs, options.ReconnectMaxMs) = (20, 300, 100);
+        static void Quick(TransportOptions options) => (options.HeartbeatMs, options.SuspectMs, options.ReconnectMaxMs) = (20, 1500, 100);
         using TensorTransport a = Pair.Make(true, Quick), b = Pair.Make(true, Quick);
         var link = new LinkConditions();
         using TensorTransport c = Pair.Make(true, options =>
