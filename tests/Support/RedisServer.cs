@@ -10,7 +10,7 @@ namespace Conclave.Tests.Support;
 /// </summary>
 public sealed class RedisServer : IAsyncDisposable
 {
-    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("conclave-redis-");
     private readonly string? _password;
@@ -70,7 +70,7 @@ public sealed class RedisServer : IAsyncDisposable
         try
         {
             await CommandAsync(save ? "SHUTDOWN SAVE" : "SHUTDOWN NOSAVE");
-            await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
+            await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromMinutes(1));
         }
         catch (Exception e) when (e is IOException or SocketException or TimeoutException)
         {

@@ -100,7 +100,7 @@ public sealed class DeadlineTests
         RawResponse[] responses = await Task.WhenAll(Enumerable.Range(1, 200).Select(i => host.CallAsync("Stream", new Ask(), ("grpc-timeout", $"{i % 30}m"))));
         Assert.All(responses, response => Assert.Contains(response.Status, (StatusCode[])[StatusCode.OK, StatusCode.DeadlineExceeded]));
         Assert.Contains(responses, response => response.Status == StatusCode.DeadlineExceeded);
-        Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(25));
+        Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromMinutes(2));
     }
 
     [Theory]

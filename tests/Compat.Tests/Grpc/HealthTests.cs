@@ -10,7 +10,7 @@ namespace Conclave.Compat.Tests.Grpc;
 
 public sealed class HealthTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     [Theory]
     [InlineData(false)]

@@ -4,7 +4,7 @@ namespace Conclave.Compat.Tests.Grpc;
 
 public sealed class StreamTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     [Fact]
     public async Task Each_message_goes_out_at_once()

@@ -54,7 +54,7 @@ internal sealed class DiskTier : IDisposable
     public static void Save(KvMemory memory)
     {
         while (!memory.TrySpillAll())
-            Assert.True(memory.WaitForDisk(TimeSpan.FromSeconds(30)));
+            Assert.True(memory.WaitForDisk(TimeSpan.FromMinutes(2)));
         memory.Dispose();
     }
 

@@ -203,7 +203,7 @@ public sealed class DispatchTests(ExpertModel model) : IClassFixture<ExpertModel
             call.Request.Clear();
             System.Runtime.InteropServices.MemoryMarshal.AsBytes(pairs.AsSpan()).CopyTo(call.Request[832..]);
             (call.Kind, call.Layer, call.Rows, call.Columns, call.ElementType) = (ExpertService.RequestKind, 1, rows, columns, type);
-            call.Send(TimeSpan.FromSeconds(30));
+            call.Send(TimeSpan.FromMinutes(2));
             Assert.Equal(CallStatus.Rejected, call.WaitForReply());
             Assert.Contains(message, call.ErrorMessage, StringComparison.Ordinal);
         }

@@ -127,7 +127,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
         TensorCall call = peer.Rent(payload.Length);
         payload.CopyTo(call.Request);
         call.Kind = kind;
-        call.Send(TimeSpan.FromSeconds(30));
+        call.Send(TimeSpan.FromMinutes(2));
         return call;
     }
 }

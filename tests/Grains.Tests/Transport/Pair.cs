@@ -7,7 +7,7 @@ internal sealed class Pair : IDisposable
 {
     public const ushort Echo = 7;
 
-    public static readonly TimeSpan Long = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Long = TimeSpan.FromMinutes(2);
 
     public Pair(bool unix, Action<TransportOptions>? change = null)
     {
