@@ -77,6 +77,8 @@ public sealed class DeathTests(ITestOutputHelper output)
         ISequenceGrain there = await cluster.GrainOnAsync(victim, "again");
         victim.Signal("KILL");
         await victim.ExitAsync();
+        // A generation is the second of a silo's start: all this may have taken less than one.
+        await Task.Delay(TimeSpan.FromSeconds(1.5));
         SiloProcess next = await cluster.AddAsync(victim.Port);
         Assert.True(next.Address.Generation > victim.Address.Generation);
         Assert.NotEqual(victim.Address, await there.Where());
