@@ -199,7 +199,7 @@ public sealed class PrefixCacheTests
         using var tier = new DiskTier();
         using var model = new TinyModel();
         using var engine = new Engine(model.Transformer, model.Options(), TimeProvider.System, tier.Log);
-        using Sequence cancelled = engine.Submit(Request(Prompt(300), maxTokens: 500));
+        using Sequence cancelled = engine.Submit(Request(Prompt(300, from: 7), maxTokens: 500));
         string[] output = await RunAsync(engine, Request(Prompt(200), maxTokens: 70), 0);
         cancelled.Dispose();
         await engine.StatusWhenAsync(status => status.MemoryChecks > 0);

@@ -69,8 +69,8 @@ internal sealed class TinyModel : IDisposable
 
     public int[] GreedyTokens { get; }
 
-    public Engine Engine(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows, GrammarCache? grammars = null) =>
-        new(Transformer, Options(maxBatch, pages, maxQueue, maxStepRows), TimeProvider.System) { Grammars = grammars };
+    public Engine Engine(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows, GrammarCache? grammars = null, TimeProvider? clock = null) =>
+        new(Transformer, Options(maxBatch, pages, maxQueue, maxStepRows), clock ?? TimeProvider.System) { Grammars = grammars };
 
     public EngineOptions Options(int maxBatch = 32, int pages = 200, int maxQueue = 1024, int maxStepRows = MaxRows) => new()
     {
@@ -79,6 +79,9 @@ internal sealed class TinyModel : IDisposable
         MaxQueue = maxQueue,
         KvMemorySizeBytes = pages * Transformer.KvLayout.PageSizeBytes,
         BeforeStep = Steps.Pass,
+
+        // Any number of seconds may pass between two requests of a test, and must not make up for a priority.
+        AgingMs = 86_400_000,
     };
 
     /// <summary>An engine with drafts.</summary>

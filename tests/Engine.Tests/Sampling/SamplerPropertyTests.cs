@@ -83,5 +83,7 @@ public sealed class SamplerPropertyTests
         return expected.SequenceEqual(ids[..found]) && ids[..found].Select(id => logits[id]).SequenceEqual(kept[..found]);
     });
 
-    private static void Check(Func<SamplerCase, bool> holds) => Prop.ForAll(Cases, holds).Check(Config.QuickThrowOnFailure.WithMaxTest(600));
+    // The same cases every time.
+    private static void Check(Func<SamplerCase, bool> holds) =>
+        Prop.ForAll(Cases, holds).Check(Config.QuickThrowOnFailure.WithMaxTest(600).WithReplay(new Replay(new Rnd(7, 1), null)));
 }
