@@ -195,21 +195,28 @@ public sealed class ChatTests(RandomServer fixture)
     private async Task<string> HeldAsync(bool stream, Func<string, bool> enough)
     {
         fixture.Steps.Hold();
-        string request = JsonSerializer.Serialize(new { model = "deepseek-chat", messages = User("hello"), max_tokens = 5, temperature = 0, stream });
-        using var message = new HttpRequestMessage(HttpMethod.Post, "chat/completions") { Content = new StringContent(request) };
-        using HttpResponseMessage response = await _server.Client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
-        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
-        var body = new StringBuilder();
-        char[] buffer = new char[100];
-        while (!enough(body.ToString()))
+        try
         {
-            int read = await reader.ReadAsync(buffer);
-            Assert.NotEqual(0, read);
-            body.Append(buffer, 0, read);
-        }
+            string request = JsonSerializer.Serialize(new { model = "deepseek-chat", messages = User("hello"), max_tokens = 5, temperature = 0, stream });
+            using var message = new HttpRequestMessage(HttpMethod.Post, "chat/completions") { Content = new StringContent(request) };
+            using HttpResponseMessage response = await _server.Client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
+            using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
+            var body = new StringBuilder();
+            char[] buffer = new char[100];
+            while (!enough(body.ToString()))
+            {
+                int read = await reader.ReadAsync(buffer);
+                Assert.NotEqual(0, read);
+                body.Append(buffer, 0, read);
+            }
 
-        fixture.Steps.Release();
-        return body.Append(await reader.ReadToEndAsync()).ToString();
+            fixture.Steps.Release();
+            return body.Append(await reader.ReadToEndAsync()).ToString();
+        }
+        finally
+        {
+            fixture.Steps.Release();
+        }
     }
 
     internal static object[] User(string content) => [new { role = "user", content }];

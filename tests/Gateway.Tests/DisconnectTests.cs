@@ -42,6 +42,18 @@ public sealed class DisconnectTests(RandomServer fixture)
     [MemberData(nameof(Cases))]
     public async Task The_sequence_is_freed(Stage stage, Way way)
     {
+        try
+        {
+            await LeaveAsync(stage, way);
+        }
+        finally
+        {
+            fixture.Steps.Release();
+        }
+    }
+
+    private async Task LeaveAsync(Stage stage, Way way)
+    {
         await _server.AssertIdleAsync();
         using var blockerGone = new CancellationTokenSource();
         using var gone = new CancellationTokenSource();

@@ -109,5 +109,6 @@ public sealed class OutputGrammarTests(DemoServer fixture)
     {
         Endpoint = new Uri($"http://{_server.Options.Listen}/v1"),
         RetryPolicy = new ClientRetryPolicy(maxRetries: 0),
+        NetworkTimeout = TestServer.Patience,
     });
 }

@@ -142,7 +142,7 @@ public sealed class RedisTests(TestModel model) : IClassFixture<TestModel>, IAsy
         using IHost host = builder.Build();
         using var giveUp = new CancellationTokenSource();
         Task starting = host.StartAsync(giveUp.Token);
-        string heard = await log.Heard.WaitAsync(TimeSpan.FromMinutes(1));
+        string heard = await log.Heard.WaitAsync(TimeSpan.FromMinutes(4));
         Assert.Contains("waiting for Redis", heard, StringComparison.Ordinal);
         Assert.Contains("--redis", heard, StringComparison.Ordinal);
         Assert.False(starting.IsCompleted);
@@ -150,7 +150,8 @@ public sealed class RedisTests(TestModel model) : IClassFixture<TestModel>, IAsy
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting);
     }
 
-    private RedisGrainStorage Storage() => new(_redis.ConnectionString, "conclave/test", TimeProvider.System, NullLogger<RedisGrainStorage>.Instance);
+    // However late an answer is, it is waited for.
+    private RedisGrainStorage Storage() => new($"{_redis.ConnectionString},connectTimeout={PatientSilo.LongMs},syncTimeout={PatientSilo.LongMs}", "conclave/test", new HandClock(), NullLogger<RedisGrainStorage>.Instance);
 
     private TestCluster Cluster() => new(model.Path, options => options with { RedisConnection = _redis.ConnectionString, Primary = null });
 

@@ -15,7 +15,7 @@ namespace Conclave.Grains.Tests;
 /// <summary>Silos in this process that serve one model together: Orleans on localhost, rows over real sockets.</summary>
 public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? configure = null) : IAsyncDisposable
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
 
     private readonly string _id = $"test-{Guid.NewGuid():N}";
     private readonly List<Member> _members = [];
@@ -45,10 +45,11 @@ public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? co
                 GatewayPort = ports[1],
                 Primary = _primary,
                 ClusterId = _id,
-                DrainGraceSeconds = 60,
+                DrainGraceSeconds = 300,
                 // A silo that finds itself declared dead ends its process, and here that is the test's.
                 EvictionDelayMs = 600_000,
-                Transport = new TransportOptions { ClusterSecret = "between us", Link = link },
+                Transport = new TransportOptions { ClusterSecret = "between us", Link = link, SuspectMs = 10_000 },
+                Dispatch = new DispatchOptions { RequestTimeoutMs = PatientSilo.LongMs, MissingTimeoutMs = PatientSilo.LongMs },
                 Engine = new EngineOptions { MaxBatch = 8, MaxStepRows = 32, KvMemorySizeBytes = 4 << 20 },
             };
             options = configure?.Invoke(options) ?? options;
@@ -70,6 +71,10 @@ public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? co
     {
         _members.Remove(member);
         await member.KillAsync();
+        // It may have been too slow to say so itself, and this process too slow for its transport to find out.
+        SiloAddress dead = SiloAddress.FromParsableString(member.Address);
+        var membership = _members[0].Services.GetRequiredService<IClusterMembershipService>();
+        await UntilAsync(async () => membership.CurrentSnapshot.GetSiloStatus(dead) == SiloStatus.Dead || await membership.TryKill(dead), () => $"{dead} does not count as dead");
     }
 
     /// <summary>Waits for a view, as the map grain has it.</summary>
@@ -150,7 +155,7 @@ public sealed class TestCluster(string model, Func<SiloOptions, SiloOptions>? co
             builder.Logging.ClearProviders();
             if (Environment.GetEnvironmentVariable("CONCLAVE_TEST_LOG") is { } level)
                 builder.Logging.SetMinimumLevel(Enum.Parse<LogLevel>(level)).AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, $"HH:mm:ss.fff {options.SiloPort} "));
-            builder.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
+            builder.Services.AddPatience().AddSingleton<IFatalErrorHandler, FatalErrors>();
             builder.AddConclaveSilo(options);
             IHost host = builder.Build();
             try

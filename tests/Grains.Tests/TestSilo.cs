@@ -44,6 +44,7 @@ public sealed class TestSilo : IAsyncLifetime
         int[] ports = FreePorts.Next(2);
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
+        builder.Services.AddPatience();
         builder.AddConclaveSilo(new SiloOptions
         {
             ModelDirectory = model,

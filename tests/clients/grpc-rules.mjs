@@ -62,7 +62,7 @@ seen = await unary(secure, "ListModels", {});
 check(seen.answer?.models.length > 0, "TLS", seen.error);
 
 const health = new (load(compatRoot, "grpc/health/v1/health.proto").grpc.health.v1.Health)(target, plain);
-const until = Date.now() + 20000;
+const until = Date.now() + 240_000;
 do seen = await unary(health, "Check", { service: "" });
 while (seen.answer?.status !== "SERVING" && Date.now() < until && (await new Promise((resolve) => setTimeout(resolve, 200)), true));
 check(seen.answer?.status === "SERVING", "health", seen);

@@ -53,10 +53,9 @@ internal sealed class AcceptedConnection : IDisposable
     }
 
     /// <summary>Says goodbye, hangs up and waits for the thread.</summary>
-    public unsafe void Dispose()
+    public void Dispose()
     {
-        FrameHeader goodbye = FrameHeader.Of(FrameType.Goodbye);
-        Sender?.TrySend(&goodbye, 0);
+        Sender?.SendFarewell();
         _wire.Shutdown();
         _thread.Join();
     }

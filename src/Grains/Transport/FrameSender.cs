@@ -5,14 +5,29 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
 {
     private const int MaxYields = 20;
 
+    private static readonly TimeSpan FarewellLimit = TimeSpan.FromSeconds(2), FarewellSlice = TimeSpan.FromMilliseconds(1);
+
     private readonly Lock _lock = new();
-    private int _waiting;
+    private int _waiting, _payloads;
 
     /// <summary>A frame was dropped by an injected cut: the connection has a hole.</summary>
     public bool HasHole { get; private set; }
 
     /// <summary>Sends a request or reply whose payload is <paramref name="buffer"/>'s; false = the connection is gone. The payload is unchanged afterwards.</summary>
     public bool Send(in FrameHeader header, NativeBuffer buffer)
+    {
+        Interlocked.Increment(ref _payloads);
+        try
+        {
+            return SendChunks(header, buffer);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _payloads);
+        }
+    }
+
+    private bool SendChunks(in FrameHeader header, NativeBuffer buffer)
     {
         int offset = 0, total = (int)header.PayloadBytes;
         do
@@ -68,6 +83,20 @@ internal sealed unsafe class FrameSender(Wire wire, int chunkBytes, LinkConditio
         finally
         {
             _lock.Exit();
+        }
+    }
+
+    /// <summary>
+    /// Says goodbye, so that the other end does not take this one for dead. A heartbeat that is just being sent is waited for, however long its thread waits for a core; a payload, which may never get
+    /// through, is not.
+    /// </summary>
+    public void SendFarewell()
+    {
+        FrameHeader goodbye = FrameHeader.Of(FrameType.Goodbye);
+        long start = clock.GetTimestamp();
+        while (!TrySend(&goodbye, 0) && wire.IsWritable && Volatile.Read(ref _payloads) == 0 && clock.GetElapsedTime(start) < FarewellLimit)
+        {
+            if (_lock.TryEnter(FarewellSlice)) _lock.Exit();
         }
     }
 

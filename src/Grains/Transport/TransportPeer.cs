@@ -91,15 +91,14 @@ public sealed class TransportPeer : IDisposable
     }
 
     /// <summary>Closes the connection; calls under way end with <see cref="CallStatus.PeerFailed"/>, and nobody is told that the peer is suspected.</summary>
-    public unsafe void Dispose()
+    public void Dispose()
     {
         if (_disposed) return;
         _disposed = true;
         _transport.Forget(this);
         if (_connection is { } connection)
         {
-            FrameHeader goodbye = FrameHeader.Of(FrameType.Goodbye);
-            connection.Sender.TrySend(&goodbye, 0);
+            connection.Sender.SendFarewell();
             connection.Fail("closed");
         }
 

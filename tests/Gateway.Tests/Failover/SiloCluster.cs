@@ -10,6 +10,7 @@ using Conclave.Grains.Transport;
 using Conclave.Silo;
 using Conclave.Tests.Support;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -31,27 +32,25 @@ internal sealed class SiloCluster : IAsyncDisposable
     private readonly List<Member> _dead = [];
     private WebApplication _gateway = null!;
 
-    private readonly int _suspectMs;
-
-    private SiloCluster(string model, EngineOptions engine, RankOptions ranks, int suspectMs) => (_model, _engine, _ranks, _suspectMs) = (model, engine, ranks, suspectMs);
+    private SiloCluster(string model, EngineOptions engine, RankOptions ranks) => (_model, _engine, _ranks) = (model, engine, ranks);
 
     /// <summary>The silos that serve sequences.</summary>
     public IEnumerable<Member> Ranks => _members.Skip(1);
 
-    public HttpClient Client { get; private set; } = null!;
+    /// <summary>All that were started and not drained, dead ones too.</summary>
+    public IEnumerable<Member> Members => _members.Concat(_dead);
 
-    /// <summary>Before the steps of all ranks.</summary>
-    public StepGate Steps { get; } = new();
+    public HttpClient Client { get; private set; } = null!;
 
     /// <summary>What silos and gateway logged as errors.</summary>
     public ErrorLog Log { get; } = new();
 
     /// <summary>Starts the gateway, then the silos; returns when the gateway knows all ranks.</summary>
-    public static async Task<SiloCluster> StartAsync(string model, int ranks, EngineOptions? engine = null, RankOptions? rankOptions = null, FailoverOptions? failover = null, int suspectMs = 400)
+    public static async Task<SiloCluster> StartAsync(string model, int ranks, EngineOptions? engine = null, RankOptions? rankOptions = null, FailoverOptions? failover = null)
     {
-        var cluster = new SiloCluster(model, engine ?? new EngineOptions { MaxBatch = 16, MaxStepRows = 64, KvMemorySizeBytes = 64 << 20 }, rankOptions ?? new RankOptions(), suspectMs);
+        var cluster = new SiloCluster(model, engine ?? new EngineOptions { MaxBatch = 16, MaxStepRows = 64, KvMemorySizeBytes = 64 << 20 }, rankOptions ?? PatientSilo.Ranks);
         // First, so that it has to wait for the others.
-        Task gateway = cluster.StartGatewayAsync(failover ?? new FailoverOptions());
+        Task gateway = cluster.StartGatewayAsync(failover ?? PatientGateway.Failover);
         await cluster.AddAsync(SiloRoles.Expert);
         for (int i = 0; i < ranks; i++) await cluster.AddAsync(SiloRoles.Attention);
         await gateway;
@@ -60,26 +59,11 @@ internal sealed class SiloCluster : IAsyncDisposable
         return cluster;
     }
 
-    /// <summary>
-    /// As <see cref="StartAsync"/>, with times that a machine under any load keeps: nobody is taken for dead who is only slow. A false alarm is harmless, but computes prompts again.
-    /// </summary>
-    public static Task<SiloCluster> StartPatientAsync(string model, int ranks) => StartAsync(
-        model,
-        ranks,
-        rankOptions: new RankOptions { LeaseMs = 300_000, StallMs = 300_000, StepDeadlineMs = 300_000, ParkMs = 300_000 },
-        failover: new FailoverOptions { SilenceMs = 150_000, PatienceMs = 300_000, ProbeTimeoutMs = 60_000, ViewTimeoutMs = 60_000 },
-        suspectMs: 150_000);
-
-    /// <summary>Rows that the experts have computed reach the ranks this much later: each step takes as long.</summary>
-    public void SetRowDelay(TimeSpan delay)
-    {
-        foreach (Member rank in Ranks) rank.Transport.Link.Delay = delay;
-    }
-
     public async Task<Member> AddAsync(SiloRoles roles)
     {
         int[] ports = FreePorts.Next(2);
         bool isFirst = _members.Count == 0;
+        var steps = new StepGate();
         var options = new SiloOptions
         {
             ModelDirectory = _model,
@@ -93,18 +77,18 @@ internal sealed class SiloCluster : IAsyncDisposable
             // A silo that finds itself declared dead ends its process, and here that is the test's.
             EvictionDelayMs = 600_000,
             DrainGraceSeconds = 300,
-            Transport = new TransportOptions { ClusterSecret = "between us", SuspectMs = _suspectMs },
+            Transport = new TransportOptions { ClusterSecret = "between us", SuspectMs = PatientSilo.LongMs },
             // Steps that wait for rows must not be given up before their rank is.
-            Dispatch = new DispatchOptions { RequestTimeoutMs = 60_000 },
-            Engine = _engine with { BeforeStep = Steps.Pass },
+            Dispatch = new DispatchOptions { RequestTimeoutMs = int.MaxValue, MissingTimeoutMs = PatientSilo.LongMs },
+            Engine = _engine with { BeforeStep = steps.Pass },
         };
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().AddProvider(Log);
-        builder.Services.AddSingleton(_ranks);
+        builder.Services.AddPatience(_ranks);
         builder.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
         builder.AddConclaveSilo(options);
         IHost host = builder.Build();
-        var member = new Member(host, options.Transport);
+        var member = new Member(host, options.Transport, steps);
         _members.Add(member);
         // The experts' silo waits for nobody, and the ranks for it.
         await host.StartAsync();
@@ -156,13 +140,13 @@ internal sealed class SiloCluster : IAsyncDisposable
     public static async Task WaitAsync(Func<bool> holds, Func<string> what)
     {
         bool held = holds();
-        for (long start = Stopwatch.GetTimestamp(); !held && Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(2); held = holds()) await Task.Delay(10);
+        for (long start = Stopwatch.GetTimestamp(); !held && Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(4); held = holds()) await Task.Delay(10);
         Assert.True(held, $"waited too long for: {what()}");
     }
 
     public async ValueTask DisposeAsync()
     {
-        Steps.Release();
+        foreach (Member member in Members) member.Steps.Release();
         Client.Dispose();
         await _gateway.StopAsync();
         await _gateway.DisposeAsync();
@@ -180,6 +164,8 @@ internal sealed class SiloCluster : IAsyncDisposable
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().AddProvider(Log);
+        builder.Services.AddPatience();
+        builder.WebHost.ConfigureKestrel(PatientGateway.Wait);
         builder.AddConclaveGateway(new GatewayOptions
         {
             ModelDirectory = _model,
@@ -189,14 +175,17 @@ internal sealed class SiloCluster : IAsyncDisposable
         });
         _gateway = builder.Build();
         _gateway.MapConclaveGateway();
-        Client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_ports[2]}/"), Timeout = TimeSpan.FromMinutes(6) };
+        Client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_ports[2]}/"), Timeout = TestServer.Patience };
         await _gateway.StartAsync();
     }
 
     /// <summary>One silo.</summary>
-    internal sealed class Member(IHost host, TransportOptions transport)
+    internal sealed class Member(IHost host, TransportOptions transport, StepGate steps)
     {
         public IHost Host { get; } = host;
+
+        /// <summary>Before the steps of its rank.</summary>
+        public StepGate Steps { get; } = steps;
 
         public TransportOptions Transport { get; } = transport;
 

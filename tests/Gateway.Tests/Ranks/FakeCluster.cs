@@ -1,46 +1,64 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using Conclave.Engine;
 using Conclave.Gateway.Ranks;
 using Conclave.Gateway.Tests.Support;
 using Conclave.Grains;
+using Conclave.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans;
 
 namespace Conclave.Gateway.Tests.Ranks;
 
-/// <summary>A cluster whose ranks do what a test tells them. Its sequences are a function of the prompt, so that every resume can be checked.</summary>
+/// <summary>
+/// A cluster whose ranks do what a test tells them. Its sequences are a function of the prompt, so that every resume can be checked. Time passes only where a test or one of its ranks says so:
+/// however long a thread has to wait, no rank is silent and nobody loses patience for it.
+/// </summary>
 internal sealed class FakeCluster : IAsyncDisposable
 {
+    /// <summary>How long anything may really take.</summary>
+    public static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
+
+    // Of all that is waited for only pauses, between two attempts or until a rank is looked for again, are that short.
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
+
     private readonly ConcurrentDictionary<string, FakeRank> _ranks = new();
     private readonly IExpertMapGrain _map = DispatchProxy.Create<IExpertMapGrain, CallsByName>();
 
     public FakeCluster(FailoverOptions? options = null, params string[] silos)
     {
         foreach (string silo in silos) Add(silo);
-        ((CallsByName)(object)_map).Call = (_, _) => MapFault is { } fault
-            ? Task.FromException<ClusterView>(fault)
-            : Task.FromResult(ClusterView.Empty with { Ranks = [.. _ranks.Keys.Where(silo => !Hidden.Contains(silo)).Order(StringComparer.Ordinal)] });
+        ((CallsByName)(object)_map).Call = (_, _) => View();
         var client = DispatchProxy.Create<IClusterClient, GrainsByKey>();
         ((GrainsByKey)(object)client).Find = (type, key) => type == typeof(IExpertMapGrain) ? _map : Rank(key[(key.IndexOf('/', StringComparison.Ordinal) + 1)..]).Grain;
-        Options = options ?? new FailoverOptions { SilenceMs = 300, PatienceMs = 20_000, RefreshMs = 50, ProbeTimeoutMs = 300, ViewTimeoutMs = 300 };
+        Options = (options ?? new FailoverOptions { PatienceMs = int.MaxValue }) with { SilenceMs = 60_000, RefreshMs = 5000, ProbeTimeoutMs = 60_000, ViewTimeoutMs = 60_000 };
         var model = new ServedModel(new ServedModelOptions(TestModels.Demo(), null));
-        Directory = new RankDirectory(client, model, Options, TimeProvider.System, NullLogger<RankDirectory>.Instance);
-        Runner = new SequenceRunner(Directory, Options, TimeProvider.System, NullLogger<SequenceRunner>.Instance);
+        Directory = new RankDirectory(client, model, Options, Clock, NullLogger<RankDirectory>.Instance);
+        Runner = new SequenceRunner(Directory, Options, Clock, NullLogger<SequenceRunner>.Instance);
     }
 
     public FailoverOptions Options { get; }
+
+    /// <summary>Everybody's clock.</summary>
+    public HandClock Clock { get; } = new();
 
     public RankDirectory Directory { get; }
 
     public SequenceRunner Runner { get; }
 
-    /// <summary>Ranks that the view does not name.</summary>
-    public HashSet<string> Hidden { get; } = [];
+    /// <summary>A rank that the view does not name.</summary>
+    public volatile string? Hidden;
 
     /// <summary>What reading the view ends with; null for the view.</summary>
-    public Exception? MapFault { get; set; }
+    public volatile Exception? MapFault;
+
+    /// <summary>How often the view was asked for.</summary>
+    public int Looks;
+
+    /// <summary>Whether the directory waits until it is time for its next look at the cluster. Nobody else waits for so short a time, unless a sequence pauses.</summary>
+    public bool IsAtRest => Clock.ShortestWait <= TimeSpan.FromMilliseconds(Options.RefreshMs);
 
     public FakeRank Rank(string silo) => _ranks.TryGetValue(silo, out FakeRank? rank) ? rank : throw new InvalidOperationException($"no rank {silo}");
 
@@ -52,8 +70,42 @@ internal sealed class FakeCluster : IAsyncDisposable
         return this;
     }
 
-    /// <summary>All tokens of a command and how it ended.</summary>
-    public async Task<(List<int> Tokens, FinishReason End)> RunAsync(GenerateCommand command, CancellationToken cancellationToken = default)
+    /// <summary>All tokens of a command and how it ended. Pauses pass.</summary>
+    public Task<(List<int> Tokens, FinishReason End)> RunAsync(GenerateCommand command, CancellationToken cancellationToken = default) => PassAsync(ReadAsync(command, cancellationToken));
+
+    /// <summary>Lets pauses pass until <paramref name="work"/> is done.</summary>
+    public async Task<T> PassAsync<T>(Task<T> work)
+    {
+        await UntilAsync(() => work.IsCompleted, () => Clock.EndShortWait(LongestPause));
+        return await work;
+    }
+
+    /// <summary>Lets <paramref name="time"/> pass in small steps, while others may do what they have to.</summary>
+    public async Task PassAsync(TimeSpan time)
+    {
+        long start = Clock.GetTimestamp();
+        await UntilAsync(() => Clock.GetElapsedTime(start) >= time, () => Clock.Advance(TimeSpan.FromSeconds(1)));
+    }
+
+    /// <summary>Does <paramref name="step"/> again and again until <paramref name="holds"/>.</summary>
+    public static async Task UntilAsync(Func<bool> holds, Action step)
+    {
+        for (long start = Stopwatch.GetTimestamp(); !holds(); step())
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < Limit, "waited too long");
+            await Task.Delay(1);
+        }
+    }
+
+    private Task<ClusterView> View()
+    {
+        Interlocked.Increment(ref Looks);
+        return MapFault is { } fault
+            ? Task.FromException<ClusterView>(fault)
+            : Task.FromResult(ClusterView.Empty with { Ranks = [.. _ranks.Keys.Where(silo => silo != Hidden).Order(StringComparer.Ordinal)] });
+    }
+
+    private async Task<(List<int> Tokens, FinishReason End)> ReadAsync(GenerateCommand command, CancellationToken cancellationToken)
     {
         var tokens = new List<int>();
         FinishReason end = FinishReason.None;

@@ -55,7 +55,7 @@ public sealed class RankDirectoryTests
     {
         await using FakeCluster cluster = await new FakeCluster(null, "a").StartAsync();
         cluster.MapFault = new TimeoutException("the map's silo is gone");
-        await Task.Delay(200);
+        await LookAsync(cluster);
         Assert.Equal("a", (await cluster.Directory.PickAsync(null, [], Long, default)).Silo);
         Assert.True(cluster.Directory.HasRank);
     }
@@ -64,16 +64,16 @@ public sealed class RankDirectoryTests
     public async Task A_request_waits_for_a_rank_and_no_longer_than_its_patience()
     {
         await using FakeCluster cluster = await new FakeCluster(null).StartAsync();
-        var none = await Assert.ThrowsAsync<OperatingException>(async () => await cluster.Directory.PickAsync(null, [], TimeSpan.FromMilliseconds(100), default));
+        var none = await Assert.ThrowsAsync<OperatingException>(() => cluster.PassAsync(cluster.Directory.PickAsync(null, [], TimeSpan.FromSeconds(1), default).AsTask()));
         Assert.Equal((OperatingError.Unavailable, 503), (none.Error, ErrorMap.For(none.Error).HttpStatus));
         Assert.NotNull(ErrorMap.For(none.Error).RetryAfterSeconds);
         Assert.False(cluster.Directory.IsReady);
 
         Task<(List<int> Tokens, FinishReason End)> waiting = cluster.RunAsync(FakeCluster.Command());
-        await Task.Delay(100);
+        await LookAsync(cluster);
         Assert.False(waiting.IsCompleted);
         cluster.Add("late");
-        Assert.Equal(FakeCluster.Whole(30), (await waiting.WaitAsync(Long)).Tokens);
+        Assert.Equal(FakeCluster.Whole(30), (await waiting).Tokens);
         Assert.True(cluster.Directory.IsReady);
     }
 
@@ -85,17 +85,27 @@ public sealed class RankDirectoryTests
         Assert.False(cluster.Directory.HasRank);
         Assert.Contains("nobody there", cluster.Directory.Trouble, StringComparison.Ordinal);
         cluster.MapFault = null;
-        Assert.Equal("a", (await cluster.Directory.PickAsync(null, [], Long, default)).Silo);
+        Assert.Equal("a", (await cluster.PassAsync(cluster.Directory.PickAsync(null, [], Long, default).AsTask())).Silo);
     }
 
+    /// <summary>Returns when nobody but <paramref name="silo"/> is picked, and no look at the cluster that could change this is under way.</summary>
     private static async Task PicksOnlyAsync(FakeCluster cluster, string silo)
     {
         for (int attempt = 0, hits = 0; hits < 6; attempt++)
         {
-            Assert.True(attempt < 2000, $"others than {silo} are still picked");
-            bool isHit = (await cluster.Directory.PickAsync(null, [], Long, default)).Silo == silo;
+            Assert.True(attempt < 20_000, $"others than {silo} are still picked");
+            bool isHit = cluster.IsAtRest && (await cluster.Directory.PickAsync(null, [], Long, default)).Silo == silo;
             hits = isHit ? hits + 1 : 0;
-            if (!isHit) await Task.Delay(10);
+            if (isHit) continue;
+            cluster.Clock.Advance(TimeSpan.FromSeconds(1));
+            await Task.Delay(1);
         }
+    }
+
+    /// <summary>Returns when the directory has looked at the cluster, and knows what it saw.</summary>
+    private static async Task LookAsync(FakeCluster cluster)
+    {
+        int looks = Volatile.Read(ref cluster.Looks);
+        await FakeCluster.UntilAsync(() => cluster.IsAtRest && Volatile.Read(ref cluster.Looks) > looks, () => cluster.Clock.Advance(TimeSpan.FromSeconds(1)));
     }
 }

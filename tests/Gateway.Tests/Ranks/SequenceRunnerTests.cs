@@ -49,6 +49,7 @@ public sealed class SequenceRunnerTests
     {
         await using FakeCluster cluster = await new FakeCluster(null, "a", "b").StartAsync();
         int hung = 0;
+        TimeSpan silence = TimeSpan.Zero;
         foreach (string silo in new[] { "a", "b" })
         {
             FakeRank rank = cluster.Rank(silo);
@@ -57,6 +58,10 @@ public sealed class SequenceRunnerTests
                 if (i == at && Interlocked.Increment(ref hung) == 1)
                 {
                     rank.Answer = () => new TaskCompletionSource<RankStatus>().Task;
+                    // Time passes until the other one has the sequence, and no longer.
+                    long start = cluster.Clock.GetTimestamp();
+                    await FakeCluster.UntilAsync(() => !cluster.Rank(silo == "a" ? "b" : "a").Commands.IsEmpty, () => cluster.Clock.Advance(TimeSpan.FromSeconds(1)));
+                    silence = cluster.Clock.GetElapsedTime(start);
                     await Task.Delay(Timeout.Infinite, CancellationToken.None);
                 }
 
@@ -68,6 +73,8 @@ public sealed class SequenceRunnerTests
         Assert.Equal(FakeCluster.Whole(MaxTokens), tokens);
         Assert.Single(cluster.Rank("a").Commands);
         Assert.Single(cluster.Rank("b").Commands);
+        await FakeCluster.UntilAsync(() => silence > TimeSpan.Zero, () => { });
+        Assert.True(silence.TotalMilliseconds >= cluster.Options.SilenceMs, $"given up after {silence}");
     }
 
     [Fact]
@@ -77,8 +84,9 @@ public sealed class SequenceRunnerTests
         int pauses = 0;
         cluster.Rank("a").Before = async (i, token) =>
         {
-            await Task.Delay(i == 4 ? 100 : 0, token);
-            return i == 4 && pauses++ < 8 ? new TokenChunk { Position = 4, Ids = [] } : null;
+            if (i != 4 || pauses++ == 8) return null;
+            await cluster.PassAsync(TimeSpan.FromMilliseconds(cluster.Options.SilenceMs / 3));
+            return new TokenChunk { Position = 4, Ids = [] };
         };
         Assert.Equal(FakeCluster.Whole(MaxTokens), (await cluster.RunAsync(FakeCluster.Command())).Tokens);
         Assert.Single(cluster.Rank("a").Commands);
@@ -90,7 +98,7 @@ public sealed class SequenceRunnerTests
         await using FakeCluster cluster = await new FakeCluster(null, "a").StartAsync();
         cluster.Rank("a").Once(5, _ => Task.FromResult<TokenChunk?>(new TokenChunk { Position = 5, Ids = [FakeCluster.Token(5)], FinishCode = (int)FinishReason.Moved, MovedTo = "c" }));
         // The gateway has not heard of the target yet.
-        cluster.Hidden.Add("c");
+        cluster.Hidden = "c";
         FakeRank target = cluster.Add("c");
         GenerateCommand command = FakeCluster.Command();
         (List<int> tokens, FinishReason end) = await cluster.RunAsync(command);
@@ -152,21 +160,22 @@ public sealed class SequenceRunnerTests
     [Fact]
     public async Task Patience_ends()
     {
-        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 700, RefreshMs = 50 }, "a").StartAsync();
+        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 700 }, "a").StartAsync();
         cluster.Rank("a").Before = (i, _) => i == 3 ? throw new ClusterException(OperatingError.Unavailable, "No silo holds expert 3.") : Task.FromResult<TokenChunk?>(null);
         ClusterException thrown = await Assert.ThrowsAsync<ClusterException>(() => cluster.RunAsync(FakeCluster.Command()));
         Assert.Equal(OperatingError.Unavailable, ErrorMap.Explain(thrown).Error);
-        Assert.InRange(cluster.Rank("a").Commands.Count, 3, 30);
+        // At once, and then after pauses that double from 50 ms, give or take a quarter of each.
+        Assert.InRange(cluster.Rank("a").Commands.Count, 6, 7);
     }
 
     [Fact]
     public async Task Patience_ends_while_a_step_still_hangs()
     {
-        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 500, RefreshMs = 50 }, "a").StartAsync();
+        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 50_000 }, "a").StartAsync();
         cluster.Rank("a").Before = async (i, token) =>
         {
             if (i < 3) return null;
-            await Task.Delay(50, token);
+            await cluster.PassAsync(TimeSpan.FromSeconds(5));
             return new TokenChunk { Position = i, Ids = [], IsStalled = true };
         };
         OperatingException thrown = await Assert.ThrowsAsync<OperatingException>(() => cluster.RunAsync(FakeCluster.Command()));
@@ -178,12 +187,12 @@ public sealed class SequenceRunnerTests
     [Fact]
     public async Task Steps_that_take_long_but_end_are_progress()
     {
-        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 1000, RefreshMs = 50 }, "a").StartAsync();
+        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { PatienceMs = 100_000 }, "a").StartAsync();
         int chunks = 0;
         cluster.Rank("a").Before = async (i, token) =>
         {
             if (i != 3 || chunks == 32) return null;
-            await Task.Delay(50, token);
+            await cluster.PassAsync(TimeSpan.FromSeconds(5));
             return new TokenChunk { Position = i, Ids = [], IsStalled = chunks++ % 4 != 3 };
         };
         Assert.Equal(FakeCluster.Whole(MaxTokens), (await cluster.RunAsync(FakeCluster.Command())).Tokens);
@@ -197,7 +206,7 @@ public sealed class SequenceRunnerTests
         FakeRank rank = cluster.Rank("a");
         await using IAsyncEnumerator<RunChunk> reader = cluster.Runner.Run(FakeCluster.Command(2000), default).GetAsyncEnumerator();
         Assert.True(await reader.MoveNextAsync());
-        for (int i = 0; i < 12_000 && Volatile.Read(ref rank.Closed) == 0; i++) await Task.Delay(10);
+        await FakeCluster.UntilAsync(() => Volatile.Read(ref rank.Closed) > 0, () => { });
         Assert.Equal(1, Volatile.Read(ref rank.Closed));
     }
 
@@ -213,7 +222,7 @@ public sealed class SequenceRunnerTests
         };
         await foreach (RunChunk run in cluster.Runner.Run(FakeCluster.Command(), default))
             if (run.Tokens?.Position == 2) break;
-        for (int i = 0; i < 12_000 && Volatile.Read(ref rank.Closed) == 0; i++) await Task.Delay(10);
+        await FakeCluster.UntilAsync(() => Volatile.Read(ref rank.Closed) > 0, () => { });
         Assert.Equal(1, Volatile.Read(ref rank.Closed));
         Assert.Single(rank.Commands);
     }
@@ -221,7 +230,7 @@ public sealed class SequenceRunnerTests
     [Fact]
     public async Task Beyond_the_bulkhead_clients_are_told_to_come_back()
     {
-        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { MaxCompletions = 1, RefreshMs = 50 }, "a").StartAsync();
+        await using FakeCluster cluster = await new FakeCluster(new FailoverOptions { MaxCompletions = 1 }, "a").StartAsync();
         using var leave = new CancellationTokenSource();
         cluster.Rank("a").Before = async (_, token) =>
         {
@@ -229,7 +238,7 @@ public sealed class SequenceRunnerTests
             return null;
         };
         Task first = cluster.RunAsync(FakeCluster.Command(), leave.Token);
-        for (int i = 0; i < 12_000 && cluster.Rank("a").Commands.IsEmpty; i++) await Task.Delay(10);
+        await FakeCluster.UntilAsync(() => !cluster.Rank("a").Commands.IsEmpty, () => { });
         Assert.Equal(OperatingError.Overloaded, (await Assert.ThrowsAsync<OperatingException>(() => cluster.RunAsync(FakeCluster.Command()))).Error);
         await leave.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);

@@ -6,7 +6,7 @@ namespace Conclave.Gateway.Tests.Support;
 /// <summary>Runs clients that we did not write.</summary>
 internal static class ClientProcess
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(6);
 
     /// <summary>Runs a script of <c>tests/clients</c>, which must end well; its packages are installed on first use.</summary>
     public static async Task RunNodeAsync(string script, params string[] arguments)

@@ -28,6 +28,7 @@ public sealed class RandomServer : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
+        Steps.Release();
         await Server.DisposeAsync();
         Directory.Delete(Path.GetDirectoryName(_model)!, recursive: true);
     }

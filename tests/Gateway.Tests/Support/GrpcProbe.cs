@@ -9,7 +9,7 @@ namespace Conclave.Gateway.Tests.Support;
 /// <summary>gRPC by hand over an HTTP client, for what the foreign clients do not let a test do or see: raw frames, flags and broken connections.</summary>
 internal sealed class GrpcProbe(TestServer server) : IDisposable
 {
-    private readonly HttpClient _client = new(new SocketsHttpHandler()) { BaseAddress = new Uri($"http://{server.Options.GrpcListen}/") };
+    private readonly HttpClient _client = new(new SocketsHttpHandler()) { BaseAddress = new Uri($"http://{server.Options.GrpcListen}/"), Timeout = TestServer.Patience };
 
     /// <summary>Sends one message and returns when the headers are there; disposing the call resets the stream.</summary>
     public async Task<GrpcProbeCall> OpenAsync(string method, IMessage message, bool gzip = false, string? timeout = null, CancellationToken cancellationToken = default)

@@ -7,6 +7,7 @@ using Conclave.Grains;
 using Conclave.Silo;
 using Conclave.Tests.Support;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -18,7 +19,8 @@ public sealed class TestServer : IAsyncDisposable
     /// <summary>Largest request, small so that tests of the limit are quick.</summary>
     public const int MaxRequestSizeBytes = 4 << 20;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    /// <summary>How long anything may take.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(6);
 
     private readonly WebApplication _app;
     private readonly ErrorLog _log;
@@ -26,7 +28,7 @@ public sealed class TestServer : IAsyncDisposable
     private TestServer(WebApplication app, ErrorLog log, GatewayOptions options)
     {
         (_app, _log, Options) = (app, log, options);
-        Client = new HttpClient { BaseAddress = new Uri($"http://{options.Listen}/"), Timeout = TimeSpan.FromMinutes(2) };
+        Client = new HttpClient { BaseAddress = new Uri($"http://{options.Listen}/"), Timeout = Patience };
         Rank = app.Services.GetRequiredService<Rank>();
     }
 
@@ -71,12 +73,15 @@ public sealed class TestServer : IAsyncDisposable
             TlsKeyPath = key,
             MaxRequestSizeBytes = MaxRequestSizeBytes,
             KeepAliveMs = keepAliveMs,
+            Failover = PatientGateway.Failover,
         };
         var log = new ErrorLog();
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().AddProvider(log);
+        builder.Services.AddPatience();
         builder.AddConclaveSilo(silo);
         builder.AddConclaveGateway(gateway);
+        builder.WebHost.ConfigureKestrel(PatientGateway.Wait);
         WebApplication app = builder.Build();
         app.MapConclaveGateway();
         await app.StartAsync();

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Conclave.Grains.Transport;
 using Conclave.Model;
 using Conclave.Model.Checkpoints;
+using Conclave.Tests.Support;
 using Orleans.Runtime;
 
 namespace Conclave.Grains.Tests.Experts;
@@ -61,7 +62,7 @@ internal sealed class ExpertSilo : IDisposable
         Address = SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 20_000 + (Interlocked.Increment(ref Count) % 30_000)), 1).ToParsableString();
         Experts = new SiloExperts(model.Checkpoint, TimeProvider.System);
         Service = new ExpertService(model.Checkpoint.Config, Experts, threads: 1);
-        var options = new TransportOptions { SuspectMs = 20_000 };
+        var options = new TransportOptions { SuspectMs = PatientSilo.LongMs };
         change?.Invoke(options);
         Transport = new TensorTransport(options);
         Transport.Handle(ExpertService.RequestKind, Service);
@@ -91,6 +92,9 @@ internal sealed class ExpertSilo : IDisposable
 /// <summary>Silos of one process, the first with a rank, and a map that says which silos hold an expert.</summary>
 internal sealed unsafe class ExpertCluster : IDisposable
 {
+    /// <summary>Nobody is asked twice who is only slow, and nothing given up.</summary>
+    public static readonly DispatchOptions Patient = new() { RequestTimeoutMs = PatientSilo.LongMs, MissingTimeoutMs = PatientSilo.LongMs };
+
     private readonly Arena _pages = new();
     private readonly WorkerPool _workers;
     private readonly StepBatch _batch;
@@ -108,7 +112,7 @@ internal sealed unsafe class ExpertCluster : IDisposable
         _config = model.Checkpoint.Config;
         Silos = [.. Enumerable.Range(0, siloCount).Select(_ => new ExpertSilo(model, change))];
         _workers = new WorkerPool(2);
-        Dispatch = new ClusterExpertDispatch(model.Checkpoint, Silos[0].Experts, _workers, options ?? new DispatchOptions(), Silos[0].Address, Silos[0].Transport, TimeProvider.System);
+        Dispatch = new ClusterExpertDispatch(model.Checkpoint, Silos[0].Experts, _workers, options ?? Patient, Silos[0].Address, Silos[0].Transport, TimeProvider.System);
         _transformer = new Transformer(model.Checkpoint, Dispatch, _workers, 128);
         _batch = new StepBatch(_config, 128, 128);
         Dispatch.Use(Load(holders));

@@ -24,6 +24,8 @@ public sealed class SiloExpertsTests(ExpertModel model) : IClassFixture<ExpertMo
         Assert.True(experts.Table.Holds(1, 5) && experts.Table.Holds(2, 3));
         experts.Retain("a", 9);
         Assert.True(experts.Table.Holds(1, 5), "what is ready serves until something newer is");
+        // That of a load is told a moment after its status shows.
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref changes) >= 4, TimeSpan.FromMinutes(4)));
         Assert.Equal(4, changes);
     }
 

@@ -1,5 +1,6 @@
 using Conclave.Engine;
 using Conclave.Grains.Tests.Experts;
+using Conclave.Tests.Support;
 
 namespace Conclave.Grains.Tests.Migration;
 
@@ -56,7 +57,7 @@ public sealed class DrainTests(ExpertModel model) : IClassFixture<ExpertModel>
     [Fact]
     public async Task An_unreachable_target_costs_the_pages_only()
     {
-        using var ranks = new RankPair(model, RankPair.Patient with { ParkMs = 300 });
+        using var ranks = new RankPair(model, PatientSilo.Ranks with { ParkMs = 300 });
         ranks.TargetTransport.Dispose();
         Task<(List<string> Tokens, OpenSequence Open)> reader = await ReadHeldAsync(ranks, RankPair.Command());
         Assert.Equal((0, 1), await ranks.Source.DrainAsync([ranks.TargetSilo], Long, default));
@@ -91,33 +92,35 @@ public sealed class DrainTests(ExpertModel model) : IClassFixture<ExpertModel>
     [Fact]
     public async Task Pages_that_nobody_asks_for_are_given_back()
     {
-        using var ranks = new RankPair(model, RankPair.Patient with { ParkMs = 3000 });
+        var clock = new HandClock();
+        using var ranks = new RankPair(model, targetClock: clock);
         Task<(List<string> Tokens, OpenSequence Open)> reader = await ReadHeldAsync(ranks, RankPair.Command());
         (int sent, _) = await ranks.Source.DrainAsync([ranks.TargetSilo], Long, default);
         await reader;
         Assert.Equal(1, sent);
-        await WaitAsync(() => ranks.Target.Engine.Status is { ParkedSequences: 0, PagesInUse: 0 });
+        clock.Advance(TimeSpan.FromMilliseconds(PatientSilo.LongMs - 1));
+        Assert.True(ranks.Target.Engine.Status is { ParkedSequences: 1, PagesInUse: > 0 }, $"{ranks.Target.Engine.Status}");
+        clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.True(ranks.Target.Engine.Status is { ParkedSequences: 0, PagesInUse: 0 }, $"{ranks.Target.Engine.Status}");
     }
 
     [Fact]
     public async Task A_sequence_that_nobody_reads_is_cancelled()
     {
-        using var ranks = new RankPair(model, RankPair.Patient with { LeaseMs = 3000 });
+        var clock = new HandClock();
+        using var ranks = new RankPair(model, PatientSilo.Ranks with { LeaseMs = 3000 }, sourceClock: clock);
         GenerateCommand abandoned = RankPair.Command(), read = RankPair.Command();
         ranks.SourceSteps.HoldWhen(() => ranks.Source.Engine.Status.GeneratedTokens > 10);
         ranks.Source.Open(abandoned);
         ranks.Source.Open(read);
         OpenSequence kept = ranks.Source.Find(read.SequenceId);
-        // Its reader has a thread of its own: one that the pool has none for would be gone too.
-        await Task.Factory.StartNew(
-            () => Assert.True(SpinWait.SpinUntil(
-                () =>
-                {
-                    kept.Touch();
-                    return ranks.Source.SequenceCount == 1;
-                },
-                TimeSpan.FromMinutes(2))),
-            TaskCreationOptions.LongRunning);
+        for (int seconds = 1; seconds <= 6; seconds++)
+        {
+            Assert.Equal(seconds <= 3 ? 2 : 1, ranks.Source.SequenceCount);
+            clock.Advance(TimeSpan.FromSeconds(1));
+            kept.Touch();
+        }
+
         Assert.Same(kept, ranks.Source.Find(read.SequenceId));
         Assert.Equal(FinishReason.None, kept.Sequence.FinishReason);
         Assert.Equal(OperatingError.Unavailable, Assert.Throws<OperatingException>(() => ranks.Source.Find(abandoned.SequenceId)).Error);
@@ -147,7 +150,7 @@ public sealed class DrainTests(ExpertModel model) : IClassFixture<ExpertModel>
 
     private static async Task WaitAsync(Func<bool> holds)
     {
-        for (int i = 0; i < 24_000 && !holds(); i++) await Task.Delay(5);
+        for (int i = 0; i < 48_000 && !holds(); i++) await Task.Delay(5);
         Assert.True(holds());
     }
 }

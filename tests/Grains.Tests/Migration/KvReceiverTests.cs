@@ -4,6 +4,7 @@ using Conclave.Grains.Migration;
 using Conclave.Grains.Tests.Experts;
 using Conclave.Grains.Transport;
 using Conclave.Model;
+using Conclave.Tests.Support;
 
 namespace Conclave.Grains.Tests.Migration;
 
@@ -55,14 +56,18 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
     [Fact]
     public void An_aborted_or_forgotten_transfer_gives_its_pages_back()
     {
-        using var ranks = new RankPair(model, new RankOptions { ParkMs = 200 });
+        var clock = new HandClock();
+        using var ranks = new RankPair(model, targetClock: clock);
         var id = Guid.NewGuid();
         Assert.Null(Offer(ranks, id, tokens: 100, pagesNeeded: 2));
         Assert.Null(Send(ranks, KvFrame.Abort, new KvHead { Id = id }));
         Assert.Null(Send(ranks, KvFrame.Abort, new KvHead { Id = id }));
         Assert.Equal(0, ranks.Target.Engine.Status.PagesInUse);
         Assert.Null(Offer(ranks, id, tokens: 100, pagesNeeded: 2));
-        Assert.True(SpinWait.SpinUntil(() => ranks.Target.Engine.Status.PagesInUse == 0, TimeSpan.FromMinutes(2)));
+        clock.Advance(TimeSpan.FromMilliseconds(PatientSilo.LongMs - 1));
+        Assert.Equal(2, ranks.Target.Engine.Status.PagesInUse);
+        clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(0, ranks.Target.Engine.Status.PagesInUse);
     }
 
     [Fact]
@@ -88,7 +93,7 @@ public sealed unsafe class KvReceiverTests(ExpertModel model) : IClassFixture<Ex
         }
 
         Send(ranks, KvFrame.Abort, new KvHead { Id = id });
-        Assert.True(SpinWait.SpinUntil(() => ranks.Target.Engine.Status.PagesInUse == 0, TimeSpan.FromMinutes(2)));
+        Assert.Equal(0, ranks.Target.Engine.Status.PagesInUse);
     }
 
     private string? Offer(RankPair ranks, Guid id, int tokens, int pagesNeeded, Func<KvHead, KvHead>? change = null)

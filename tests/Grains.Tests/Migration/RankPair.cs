@@ -11,16 +11,19 @@ namespace Conclave.Grains.Tests.Migration;
 /// <summary>Two ranks of this process that hold every expert themselves and know each other, without grains.</summary>
 internal sealed class RankPair : IDisposable
 {
-    /// <summary>Times that a machine under any load keeps: who is only slow is not given up.</summary>
-    public static readonly RankOptions Patient = new() { LeaseMs = 300_000, StallMs = 300_000, StepDeadlineMs = 300_000, ParkMs = 300_000 };
-
     private readonly List<IDisposable> _parts = [];
     private readonly List<ExpertSilo> _silos;
 
-    public RankPair(ExpertModel model, RankOptions? options = null, int targetPages = 60, Action<TransportOptions>? change = null, SpeculationOptions? speculation = null)
+    /// <param name="model">The checkpoint.</param>
+    /// <param name="options">Times of both ranks.</param>
+    /// <param name="targetPages">KV pages of the target.</param>
+    /// <param name="speculation">Drafts of both ranks.</param>
+    /// <param name="sourceClock">The source's clock; the machine's if null.</param>
+    /// <param name="targetClock">The target's clock; the machine's if null.</param>
+    public RankPair(
+        ExpertModel model, RankOptions? options = null, int targetPages = 60, SpeculationOptions? speculation = null, TimeProvider? sourceClock = null, TimeProvider? targetClock = null)
     {
-        change ??= transport => transport.SuspectMs = 150_000;
-        _silos = [new ExpertSilo(model, change), new ExpertSilo(model, change)];
+        _silos = [new ExpertSilo(model), new ExpertSilo(model)];
         int experts = model.Checkpoint.Config.RoutedExpertCount, layers = model.Checkpoint.Config.LayerCount + model.Checkpoint.Config.NextTokenPredictLayers;
         foreach (ExpertSilo silo in _silos)
         {
@@ -42,8 +45,8 @@ internal sealed class RankPair : IDisposable
             Silos = [.. _silos.Select(silo => silo.Offer)],
             Epoch = 1,
         };
-        Source = Start(model, _silos[0], view, options ?? Patient, pages: 60, speculation, SourceSteps);
-        Target = Start(model, _silos[1], view, options ?? Patient, targetPages, speculation, TargetSteps);
+        Source = Start(model, _silos[0], view, options ?? PatientSilo.Ranks, pages: 60, speculation, SourceSteps, sourceClock ?? TimeProvider.System);
+        Target = Start(model, _silos[1], view, options ?? PatientSilo.Ranks, targetPages, speculation, TargetSteps, targetClock ?? TimeProvider.System);
     }
 
     public Rank Source { get; }
@@ -105,10 +108,10 @@ internal sealed class RankPair : IDisposable
         foreach (ExpertSilo silo in _silos) silo.Dispose();
     }
 
-    private Rank Start(ExpertModel model, ExpertSilo silo, ClusterView view, RankOptions options, int pages, SpeculationOptions? speculation, StepGate steps)
+    private Rank Start(ExpertModel model, ExpertSilo silo, ClusterView view, RankOptions options, int pages, SpeculationOptions? speculation, StepGate steps, TimeProvider clock)
     {
         var workers = new WorkerPool(1);
-        var dispatch = new ClusterExpertDispatch(model.Checkpoint, silo.Experts, workers, new DispatchOptions(), silo.Address, silo.Transport, TimeProvider.System);
+        var dispatch = new ClusterExpertDispatch(model.Checkpoint, silo.Experts, workers, ExpertCluster.Patient, silo.Address, silo.Transport, TimeProvider.System);
         dispatch.Use(view);
         var engine = new EngineOptions
         {
@@ -118,7 +121,7 @@ internal sealed class RankPair : IDisposable
             Speculation = speculation ?? SpeculationOptions.Auto,
             BeforeStep = steps.Pass,
         };
-        var rank = new Rank(model.Checkpoint, dispatch, workers, engine, options, TimeProvider.System, NullLogger<Rank>.Instance, silo.Transport);
+        var rank = new Rank(model.Checkpoint, dispatch, workers, engine, options, clock, NullLogger<Rank>.Instance, silo.Transport);
         rank.Start();
         _parts.AddRange([workers, dispatch, rank]);
         return rank;

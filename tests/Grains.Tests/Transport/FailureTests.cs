@@ -112,15 +112,28 @@ public sealed class FailureTests
     public void What_a_caller_gave_up_counts_as_under_way_until_it_is_answered()
     {
         using var pair = new Pair(unix: false, options => options.MaxInFlightRequests = 2);
+        using var begun = new ManualResetEventSlim();
         using var go = new ManualResetEventSlim();
-        pair.Called.Handle(1, new Answers((_, _) => go.Wait(Pair.Long)));
+        pair.Called.Handle(1, new Answers((_, _) =>
+        {
+            begun.Set();
+            go.Wait(Pair.Long);
+        }));
+        using (TensorCall first = pair.Peer.Rent(10))
+        {
+            first.Kind = 1;
+            first.Send(Pair.Long);
+            Assert.True(begun.Wait(Pair.Long));
+        }
+
+        Assert.Equal(1, pair.Peer.InFlight);
         for (int i = 0; i < 20; i++)
         {
             using TensorCall call = pair.Peer.Rent(10);
             call.Kind = 1;
             call.Send(TimeSpan.FromMilliseconds(5));
             Assert.Equal(CallStatus.DeadlineExceeded, call.WaitForReply());
-            Assert.InRange(pair.Peer.InFlight, 1, 2);
+            Assert.Equal(2, pair.Peer.InFlight);
         }
 
         go.Set();
@@ -134,24 +147,30 @@ public sealed class FailureTests
     [Fact]
     public void Heartbeats_go_on_while_a_handler_computes()
     {
-        using var pair = new Pair(unix: true, options => (options.HeartbeatMs, options.SuspectMs) = (20, 3000));
-        var suspected = new ConcurrentQueue<string>();
-        pair.Caller.PeerSuspected += suspected.Enqueue;
-        pair.Called.PeerSuspected += suspected.Enqueue;
+        using var pair = new Pair(unix: true, options => options.HeartbeatMs = 20);
         TransportPeer back = pair.Called.Connect(pair.Caller.Address);
         Assert.True(back.WaitAlive(Pair.Long));
-        pair.Called.Handle(1, new Answers((_, _) => Compute(TimeSpan.FromSeconds(5))));
+        var heard = new ConcurrentQueue<string>();
+        pair.Caller.SuspicionsHeard += (from, _) => heard.Enqueue(from);
+        pair.Called.SuspicionsHeard += (from, _) => heard.Enqueue(from);
+        bool wentOn = false;
+        pair.Called.Handle(1, new Answers((_, _) =>
+        {
+            // Both ends hear each other again and again before this is over.
+            heard.Clear();
+            wentOn = SpinWait.SpinUntil(() => heard.Count(from => from == pair.Called.Address) > 20 && heard.Count(from => from == pair.Caller.Address) > 20, Pair.Long);
+        }));
         using TensorCall call = pair.Peer.Rent(10);
         call.Kind = 1;
-        call.Send(Pair.Long);
+        call.Send(2 * Pair.Long);
         Assert.Equal(CallStatus.Ok, call.WaitForReply());
-        Assert.Empty(suspected);
+        Assert.True(wentOn);
     }
 
     [Fact]
     public void A_cut_link_leads_to_suspicion_that_others_hear_and_heals()
     {
-        static void Quick(TransportOptions options) => (options.HeartbeatMs, options.SuspectMs, options.ReconnectMaxMs) = (20, 1500, 100);
+        static void Quick(TransportOptions options) => (options.HeartbeatMs, options.SuspectMs, options.ReconnectMaxMs) = (20, 3000, 100);
         using TensorTransport a = Pair.Make(true, Quick), b = Pair.Make(true, Quick);
         var link = new LinkConditions();
         using TensorTransport c = Pair.Make(true, options =>
@@ -169,8 +188,9 @@ public sealed class FailureTests
         Assert.All(peers, peer => Assert.True(peer.WaitAlive(Pair.Long)));
         link.Cut = true;
         Eventually(() => suspected.Contains(c.Address));
-        Eventually(() => heard.Any(word => word.From == a.Address && word.Suspects.Contains(c.Address)));
-        Assert.DoesNotContain(b.Address, suspected);
+        // That one alone: should a starved thread have made another look silent, it was heard again since.
+        Eventually(() => heard.Any(word => word.From == a.Address && word.Suspects.SequenceEqual([c.Address])));
+        Eventually(() => peers[0].State == PeerState.Alive && peers[1].State == PeerState.Suspect);
         Eventually(() => c.Peers.All(peer => peer.State == PeerState.Suspect));
         using TensorCall call = peers[1].Rent(1);
         call.Send(Pair.Long);
@@ -180,12 +200,6 @@ public sealed class FailureTests
         Eventually(() => recovered.Contains(c.Address));
         heard.Clear();
         Eventually(() => heard.Any(word => word.From == a.Address && word.Suspects.Length == 0));
-    }
-
-    private static void Compute(TimeSpan time)
-    {
-        long start = TimeProvider.System.GetTimestamp();
-        while (TimeProvider.System.GetElapsedTime(start) < time) Thread.SpinWait(100);
     }
 
     private static void Eventually(Func<bool> condition)

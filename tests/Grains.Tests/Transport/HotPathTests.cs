@@ -1,4 +1,5 @@
 using Conclave.Grains.Transport;
+using Conclave.Tests.Support;
 
 namespace Conclave.Grains.Tests.Transport;
 
@@ -11,8 +12,9 @@ public sealed class HotPathTests
     [InlineData(true, 600_000)]
     public void A_warm_call_allocates_nothing_at_either_end(bool unix, int sizeBytes)
     {
-        using var pair = new Pair(unix);
-        long served = 0, callerBytes = 0;
+        // A heartbeat that is heard meanwhile would cost some.
+        using var pair = new Pair(unix, options => options.HeartbeatMs = 60_000);
+        long served = 0;
         pair.Called.Handle(1, new Answers((request, reply) =>
         {
             Pair.Fill(reply, request.SizeBytes);
@@ -30,39 +32,47 @@ public sealed class HotPathTests
         }
 
         Call(100);
-        long servedBefore = served, callerBefore = GC.GetAllocatedBytesForCurrentThread();
-        Call(300);
-        callerBytes = GC.GetAllocatedBytesForCurrentThread() - callerBefore;
-        // 600 calls: less than a byte each. A heartbeat that is heard meanwhile, and a lock that two threads meet at for the first time, cost some.
-        Assert.InRange(callerBytes, 0, 599);
-        Assert.InRange(served - servedBefore, 0, 599);
+        long callerLeast = long.MaxValue, servedLeast = long.MaxValue;
+        for (int round = 0; round < 5; round++)
+        {
+            long servedBefore = served, callerBefore = GC.GetAllocatedBytesForCurrentThread();
+            Call(100);
+            callerLeast = Math.Min(callerLeast, GC.GetAllocatedBytesForCurrentThread() - callerBefore);
+            servedLeast = Math.Min(servedLeast, served - servedBefore);
+        }
+
+        // Of several rounds: a lock that two threads meet at for the first time costs some bytes once.
+        Assert.Equal((0, 0), (callerLeast, servedLeast));
     }
 
     [Fact]
     public void An_injected_delay_holds_every_frame_back_and_no_sender_up()
     {
+        var clock = new HandClock();
         var delay = TimeSpan.FromMilliseconds(500);
-        using var pair = new Pair(unix: true, options => options.Link = new LinkConditions { Delay = delay });
-        pair.Called.Handle(1, new Answers((request, reply) => Pair.Fill(reply, request.SizeBytes)));
-        TimeProvider clock = TimeProvider.System;
-        var calls = new TensorCall[16];
-        long start = clock.GetTimestamp();
-        for (int i = 0; i < calls.Length; i++) calls[i] = Send(pair.Peer, 100_000);
-        bool isDone = calls[0].IsDone;
-        TimeSpan sent = clock.GetElapsedTime(start);
-        // On a busy machine sending alone may take that long; one sender after the other held up would take far longer.
-        Assert.False(isDone && sent < 2 * delay);
-        Assert.InRange(sent, TimeSpan.Zero, calls.Length * delay);
-        Assert.Equal(CallStatus.Ok, calls[0].WaitForReply());
-        Assert.InRange(clock.GetElapsedTime(start), 2 * delay, 2 * calls.Length * delay);
+        using var pair = new Pair(unix: true, options => options.Link = new LinkConditions { Delay = delay }, clock);
+        int answered = 0;
+        pair.Called.Handle(1, new Answers((request, reply) =>
+        {
+            Pair.Fill(reply, request.SizeBytes);
+            Interlocked.Increment(ref answered);
+        }));
+        TensorCall[] calls = [.. Enumerable.Range(0, 16).Select(_ => Send(pair.Peer, 100_000))];
+        // However long that took: no time has passed, and all are under way.
+        clock.Advance(delay - TimeSpan.FromMilliseconds(10));
+        Assert.Equal((16, 0), (pair.Peer.InFlight, Volatile.Read(ref answered)));
+        clock.Advance(TimeSpan.FromMilliseconds(10));
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref answered) == 16, Pair.Long));
+        Assert.True(SpinWait.SpinUntil(() => pair.Peer.InFlight == 0, Pair.Long));
+        // The replies are there, and hidden until they are due.
+        Assert.All(calls, call => Assert.False(call.IsDone));
+        clock.Advance(delay);
         foreach (TensorCall call in calls)
         {
+            Assert.True(call.IsDone);
             Assert.Equal(CallStatus.Ok, call.WaitForReply());
             call.Dispose();
         }
-
-        // They were under way at the same time, not one after the other.
-        Assert.InRange(clock.GetElapsedTime(start), 2 * delay, 2 * calls.Length * delay);
     }
 
     [Fact]
@@ -74,9 +84,9 @@ public sealed class HotPathTests
         long start = clock.GetTimestamp();
         using TensorCall first = Send(pair.Peer, 500_000), second = Send(pair.Peer, 500_000);
         Assert.Equal(CallStatus.Ok, first.WaitForReply());
-        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(20));
+        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(100), Pair.Long);
         Assert.Equal(CallStatus.Ok, second.WaitForReply());
-        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(20));
+        Assert.InRange(clock.GetElapsedTime(start), TimeSpan.FromMilliseconds(150), Pair.Long);
     }
 
     [Fact]
@@ -87,7 +97,7 @@ public sealed class HotPathTests
         {
             long until = clock.NowNs() + (us * Nanoseconds.PerMicrosecond);
             PreciseSleep.Until(until, clock);
-            Assert.InRange(clock.NowNs(), until, until + (5000 * Nanoseconds.PerMillisecond));
+            Assert.InRange(clock.NowNs(), until, until + Pair.Long.ToNs());
         }
     }
 

@@ -1,4 +1,5 @@
 using Conclave.Grains.Transport;
+using Conclave.Tests.Support;
 
 namespace Conclave.Grains.Tests.Transport;
 
@@ -7,12 +8,12 @@ internal sealed class Pair : IDisposable
 {
     public const ushort Echo = 7;
 
-    public static readonly TimeSpan Long = TimeSpan.FromMinutes(2);
+    public static readonly TimeSpan Long = TimeSpan.FromMinutes(4);
 
-    public Pair(bool unix, Action<TransportOptions>? change = null)
+    public Pair(bool unix, Action<TransportOptions>? change = null, TimeProvider? clock = null)
     {
-        Caller = Make(unix, change);
-        Called = Make(unix, change);
+        Caller = Make(unix, change, clock);
+        Called = Make(unix, change, clock);
         Called.Handle(Echo, new Answers((request, reply) =>
         {
             request.Span.CopyTo(Fill(reply, request.SizeBytes));
@@ -30,11 +31,11 @@ internal sealed class Pair : IDisposable
 
     public TransportPeer Peer { get; }
 
-    public static TensorTransport Make(bool unix, Action<TransportOptions>? change = null)
+    public static TensorTransport Make(bool unix, Action<TransportOptions>? change = null, TimeProvider? clock = null)
     {
-        var options = new TransportOptions { UseUnixSocket = unix, ClusterSecret = "open sesame", SuspectMs = 20_000 };
+        var options = new TransportOptions { UseUnixSocket = unix, ClusterSecret = "open sesame", SuspectMs = PatientSilo.LongMs, HandshakeTimeoutMs = 60_000 };
         change?.Invoke(options);
-        var transport = new TensorTransport(options);
+        var transport = new TensorTransport(options, clock);
         transport.Start();
         return transport;
     }

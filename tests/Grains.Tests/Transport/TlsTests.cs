@@ -46,8 +46,13 @@ public sealed class TlsTests : IDisposable
     public void Who_speaks_no_tls_does_not_get_in()
     {
         TransportTlsOptions tls = Certificate("one", "127.0.0.1");
-        using TensorTransport called = Pair.Make(unix: false, options => options.Tls = tls), caller = Pair.Make(unix: false, options => options.HandshakeTimeoutMs = 300);
-        Assert.False(caller.Connect(called.Address).WaitAlive(TimeSpan.FromSeconds(1)));
+        var log = new ListLogger();
+        using TensorTransport called = Pair.Make(unix: false, options => options.Tls = tls);
+        using var caller = new TensorTransport(new TransportOptions { ClusterSecret = "open sesame", UseUnixSocket = false }, logger: log);
+        caller.Start();
+        TransportPeer peer = caller.Connect(called.Address);
+        Assert.True(SpinWait.SpinUntil(() => log.Has("cannot connect to"), Pair.Long));
+        Assert.False(peer.WaitAlive(TimeSpan.FromMilliseconds(50)));
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
