@@ -5,7 +5,7 @@ namespace Conclave.Compat.Tests.Clients;
 /// <summary>Runs clients from npm. Their packages are those of tests/clients, installed on first use.</summary>
 internal static class NodeClients
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     /// <summary>The folder with Cluster.sln.</summary>
     public static string Root { get; } = FindRoot();

@@ -39,14 +39,15 @@ public sealed class InterceptorTests
         host.Behavior.Unary = (_, context) =>
         {
             Scoped scoped = context.GetHttpContext().RequestServices.GetRequiredService<Scoped>();
-            Assert.False(scoped.Disposed);
+            Assert.False(scoped.Disposed.IsCompleted);
             seen.Add(scoped);
             return Task.FromResult(new Answer());
         };
         (await host.CallAsync("Unary", new Ask())).AssertOk();
         (await host.CallAsync("Unary", new Ask())).AssertOk();
         Assert.NotSame(seen[0], seen[1]);
-        Assert.All(seen, scoped => Assert.True(scoped.Disposed));
+        // The server disposes what belongs to a request once its response has been sent.
+        await Task.WhenAll(seen.Select(scoped => scoped.Disposed)).WaitAsync(TimeSpan.FromMinutes(2));
     }
 
     [Fact]
@@ -68,9 +69,11 @@ public sealed class InterceptorTests
 
     private sealed class Scoped : IDisposable
     {
-        public bool Disposed { get; private set; }
+        private readonly TaskCompletionSource _disposed = new();
 
-        public void Dispose() => Disposed = true;
+        public Task Disposed => _disposed.Task;
+
+        public void Dispose() => _disposed.SetResult();
     }
 
     internal sealed class Recorder : Interceptor, IDisposable

@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Conclave.Compat.Tests.Grpc;
@@ -17,13 +18,16 @@ namespace Conclave.Compat.Tests.Grpc;
 /// <summary>A server with the probe service on a free port, and a plain HTTP/2 client that knows nothing of gRPC.</summary>
 internal sealed class ProbeHost : IAsyncDisposable
 {
+    /// <summary>On a busy machine everything takes its time; only what never comes is a failure.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
+
     private readonly WebApplication _app;
 
     private ProbeHost(WebApplication app)
     {
         _app = app;
         Behavior = app.Services.GetRequiredService<ProbeBehavior>();
-        Http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()), Timeout = TimeSpan.FromMinutes(2) };
+        Http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()), Timeout = Patience };
     }
 
     public ProbeBehavior Behavior { get; }
@@ -36,7 +40,14 @@ internal sealed class ProbeHost : IAsyncDisposable
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = protocols));
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = protocols);
+            // A client that stood still for some seconds is cut off otherwise.
+            (kestrel.Limits.MinRequestBodyDataRate, kestrel.Limits.MinResponseDataRate) = (null, null);
+            (kestrel.Limits.RequestHeadersTimeout, kestrel.Limits.KeepAliveTimeout) = (Patience, Patience);
+        });
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = Patience);
         builder.Services.AddSingleton<ProbeBehavior>();
         builder.Services.AddGrpc(options ?? (_ => { }));
         services?.Invoke(builder.Services);

@@ -10,17 +10,15 @@ namespace Conclave.Compat.Tests.Orleans;
 [Collection(ProcessTestGroup.Name)]
 public sealed class DeathTests(ITestOutputHelper output)
 {
-    /// <summary>After so long a call runs in its grain, however busy the machine is.</summary>
-    private static readonly TimeSpan Underway = TimeSpan.FromSeconds(2);
-
     [Theory, InlineData(Meeting.Localhost), InlineData(Meeting.Redis)]
     public async Task A_crashed_silo_fails_its_calls_at_once_and_its_grains_answer_elsewhere_after_the_verdict(Meeting meeting)
     {
         await using ProcessCluster cluster = await ProcessCluster.StartAsync(meeting, 3);
         SiloProcess victim = cluster.Silos[2];
         ISequenceGrain there = await cluster.GrainOnAsync(victim, "crash");
-        Task<int> slow = there.Slow(60000, CancellationToken.None).AsTask();
-        await Task.Delay(Underway);
+        Task<int> slow = there.Slow(int.MaxValue, CancellationToken.None).AsTask();
+        // It goes the same way behind the slow call: when it comes back, that one is under way.
+        await there.Peek();
         victim.Signal("KILL");
         await Assert.ThrowsAsync<SiloUnavailableException>(() => slow.WaitAsync(TimeSpan.FromMinutes(2)));
         await AnswersElsewhereAsync(cluster, victim, there);
@@ -33,8 +31,9 @@ public sealed class DeathTests(ITestOutputHelper output)
         await using ProcessCluster cluster = await ProcessCluster.StartAsync(meeting, 3);
         SiloProcess victim = cluster.Silos[2];
         ISequenceGrain there = await cluster.GrainOnAsync(victim, "hang");
-        Task<int> slow = there.Slow(60000, CancellationToken.None).AsTask();
-        await Task.Delay(Underway);
+        Task<int> slow = there.Slow(int.MaxValue, CancellationToken.None).AsTask();
+        // It goes the same way behind the slow call: when it comes back, that one is under way.
+        await there.Peek();
         victim.Signal("STOP");
         await AnswersElsewhereAsync(cluster, victim, there);
         await Assert.ThrowsAsync<SiloUnavailableException>(() => slow.WaitAsync(TimeSpan.FromMinutes(2)));
@@ -44,26 +43,33 @@ public sealed class DeathTests(ITestOutputHelper output)
         await AllAnswerAsync(cluster);
     }
 
-    [Theory, InlineData("KILL", 2), InlineData("STOP", 3)]
-    public async Task Probes_find_a_dead_silo(string signal, int silos)
+    [Theory, InlineData("KILL", 1), InlineData("STOP", 2)]
+    public async Task Probes_find_a_dead_silo(string signal, int watchers)
     {
-        await using ProcessCluster cluster = await ProcessCluster.StartAsync(Meeting.Redis, silos, "--probe-ms", "500");
-        SiloProcess victim = cluster.Silos[^1];
+        await using ProcessCluster cluster = await ProcessCluster.StartAsync(Meeting.Redis, 1);
+        SiloProcess victim = cluster.Silos[0];
         ISequenceGrain there = await cluster.GrainOnAsync(victim, "probed");
         victim.Signal(signal);
+        // Those who probe come when it is silent already: on a busy machine they may take somebody else's slowness for death, even each other's, but the last one of them lives.
+        SiloProcess[] probing = [.. Enumerable.Range(0, watchers).Select(_ => cluster.Launch(0, "--probe-ms", "500"))];
+        await TestCluster.UntilAsync(() => AnyDeclaresDeadAsync(probing, victim), "the verdict");
+        SiloAddress? where = null;
         await TestCluster.UntilAsync(
             async () =>
             {
                 try
                 {
-                    return !victim.Address.Equals(await there.Where().WaitAsync(TimeSpan.FromSeconds(2)));
+                    await using ProcessClient client = await cluster.ConnectAsync();
+                    where = await client.Grains.GetGrain<ISequenceGrain>(there.GetPrimaryKeyString()).Where();
+                    return true;
                 }
-                catch (Exception e) when (e is SiloUnavailableException or TimeoutException)
+                catch (OrleansException)
                 {
                     return false;
                 }
             },
             "the grain answers elsewhere");
+        Assert.NotEqual(victim.Address, where);
         if (signal != "STOP") return;
         victim.Signal("CONT");
         Assert.NotEqual(0, await victim.ExitAsync());
@@ -81,7 +87,8 @@ public sealed class DeathTests(ITestOutputHelper output)
         await Task.Delay(TimeSpan.FromSeconds(1.5));
         SiloProcess next = await cluster.AddAsync(victim.Port);
         Assert.True(next.Address.Generation > victim.Address.Generation);
-        Assert.NotEqual(victim.Address, await there.Where());
+        await ProcessCluster.AgreeAsync(cluster.Silos[0], next);
+        Assert.Contains(await there.Where(), new[] { cluster.Silos[0].Address, next.Address });
         await AllAnswerAsync(cluster);
     }
 
@@ -95,33 +102,53 @@ public sealed class DeathTests(ITestOutputHelper output)
         await grain.MoveTo(cluster.Silos[1].Address);
         Task<SiloAddress> where = grain.Where();
         await Task.Delay(300);
-        Assert.True(await cluster.Silos[0].KillAsync(cluster.Silos[1].Address));
+        await TestCluster.UntilAsync(() => cluster.Silos[0].KillAsync(cluster.Silos[1].Address), "the verdict");
         Assert.Equal(cluster.Silos[0].Address, await where.WaitAsync(TimeSpan.FromMinutes(2)));
+    }
+
+    private static async Task<bool> AnyDeclaresDeadAsync(SiloProcess[] silos, SiloProcess victim)
+    {
+        foreach (SiloProcess silo in silos)
+        {
+            try
+            {
+                if (silo.Address.Equals(SiloAddress.Zero)) await silo.ReadyAsync();
+                if (!(await silo.ActiveAsync()).Contains(victim.Address.ToString())) return true;
+            }
+            catch (Exception e) when (e is InvalidOperationException or IOException)
+            {
+                // Another one took this one's slowness for death.
+                Assert.NotEqual(0, await silo.ExitAsync());
+            }
+        }
+        return false;
     }
 
     /// <summary>After the verdict a grain of the dead silo answers from another one, through whichever gateway is left.</summary>
     private async Task AnswersElsewhereAsync(ProcessCluster cluster, SiloProcess victim, ISequenceGrain grain)
     {
         long start = Stopwatch.GetTimestamp();
-        Assert.True(await cluster.Silos[1].KillAsync(victim.Address));
+        await TestCluster.UntilAsync(() => cluster.Silos[1].KillAsync(victim.Address), "the verdict");
         TimeSpan verdict = Stopwatch.GetElapsedTime(start);
         SiloAddress? where = null;
-        while (where is null)
-        {
-            try
+        await TestCluster.UntilAsync(
+            async () =>
             {
-                where = await grain.Where().WaitAsync(TimeSpan.FromMinutes(2));
-            }
-            catch (SiloUnavailableException) when (Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(1))
-            {
-                // The client has not heard of the verdict yet.
-                await Task.Delay(5);
-            }
-        }
+                try
+                {
+                    where = await grain.Where();
+                    return true;
+                }
+                catch (SiloUnavailableException)
+                {
+                    // The client, or the silo that it asks, has not heard of the verdict yet.
+                    return false;
+                }
+            },
+            "the grain answers");
         output.WriteLine($"verdict after {verdict.TotalMilliseconds:F0} ms, answer after {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms");
         Assert.NotEqual(victim.Address, where);
-        // It takes some 30 ms, the first time some 100; far more on a machine that is busy with other things.
-        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(1), "The answer took too long.");
+        await ProcessCluster.AgreeAsync([.. cluster.Silos.Where(silo => silo != victim)]);
     }
 
     private static Task AllAnswerAsync(ProcessCluster cluster) =>

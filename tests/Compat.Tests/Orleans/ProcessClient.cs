@@ -28,7 +28,18 @@ internal sealed class ProcessClient : IAsyncDisposable
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
-        builder.UseOrleansClient(configure);
+        builder.UseOrleansClient(client =>
+        {
+            client.BePatient();
+            // Redis may be slow to answer.
+            int attempts = 0;
+            client.UseConnectionRetryFilter(async (_, token) =>
+            {
+                await Task.Delay(100, token);
+                return ++attempts < 100;
+            });
+            configure(client);
+        });
         IHost host = builder.Build();
         await host.StartAsync();
         return new ProcessClient(host);

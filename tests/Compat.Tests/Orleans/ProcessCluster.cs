@@ -18,10 +18,9 @@ internal sealed class ProcessCluster : IAsyncDisposable
     private readonly string _id = Guid.NewGuid().ToString("N")[..8];
     private readonly List<SiloProcess> _silos = [];
     private readonly int _primaryPort = FreePorts.Next();
-    private readonly string[] _more;
     private ProcessClient? _client;
 
-    private ProcessCluster(RedisServer? redis, string[] more) => (Redis, _more) = (redis, more);
+    private ProcessCluster(RedisServer? redis) => Redis = redis;
 
     public RedisServer? Redis { get; }
 
@@ -30,15 +29,16 @@ internal sealed class ProcessCluster : IAsyncDisposable
 
     public IGrainFactory Grains => _client!.Grains;
 
-    public static async Task<ProcessCluster> StartAsync(Meeting meeting, int silos, params string[] more)
+    public static async Task<ProcessCluster> StartAsync(Meeting meeting, int silos)
     {
-        var cluster = new ProcessCluster(meeting == Meeting.Redis ? await RedisServer.StartAsync(password: "pass-word") : null, more);
+        var cluster = new ProcessCluster(meeting == Meeting.Redis ? await RedisServer.StartAsync(password: "pass-word") : null);
         try
         {
             for (int i = 0; i < silos; i++) await cluster.AddAsync();
             cluster._client = cluster.Redis is { } redis
                 ? await ProcessClient.ConnectAsync(cluster._id, redis.ConnectionString)
                 : await ProcessClient.ConnectAsync(cluster._id, [.. cluster._silos.Select(silo => silo.Gateway)]);
+            await AgreeAsync([.. cluster._silos]);
             return cluster;
         }
         catch
@@ -48,17 +48,34 @@ internal sealed class ProcessCluster : IAsyncDisposable
         }
     }
 
-    public async Task<SiloProcess> AddAsync(int port = 0)
+    /// <summary>Another client, who looks for the silos that are there now.</summary>
+    public Task<ProcessClient> ConnectAsync() => ProcessClient.ConnectAsync(_id, Redis!.ConnectionString);
+
+    /// <summary>Waits until each of these silos counts all of them as active, and nobody else.</summary>
+    public static Task AgreeAsync(params SiloProcess[] living)
     {
-        SiloProcess silo = Launch(port);
+        string[] expected = [.. living.Select(silo => silo.Address.ToString()).Order(StringComparer.Ordinal)];
+        return TestCluster.UntilAsync(
+            async () =>
+            {
+                foreach (SiloProcess silo in living)
+                    if (await silo.ActiveAsync() is var active && !active.SequenceEqual(expected)) return false;
+                return true;
+            },
+            "the silos agree on who lives");
+    }
+
+    public async Task<SiloProcess> AddAsync(int port = 0, params string[] more)
+    {
+        SiloProcess silo = Launch(port, more);
         await silo.ReadyAsync();
         return silo;
     }
 
-    public SiloProcess Launch(int port = 0)
+    public SiloProcess Launch(int port = 0, params string[] more)
     {
         string[] meeting = Redis is { } redis ? ["--redis", redis.ConnectionString] : ["--primary", $"{_primaryPort}"];
-        SiloProcess silo = SiloProcess.Launch(["--cluster", _id, .. meeting, .. _more], port == 0 && Redis is null && _silos.Count == 0 ? _primaryPort : port);
+        SiloProcess silo = SiloProcess.Launch(["--cluster", _id, .. meeting, .. more], port == 0 && Redis is null && _silos.Count == 0 ? _primaryPort : port);
         _silos.Add(silo);
         return silo;
     }

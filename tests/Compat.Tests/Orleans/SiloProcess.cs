@@ -71,6 +71,13 @@ internal sealed class SiloProcess : IAsyncDisposable
         return await ReadAsync("kill ") == "kill True";
     }
 
+    /// <summary>The silos that this one counts as active.</summary>
+    public async Task<string[]> ActiveAsync()
+    {
+        await _process.StandardInput.WriteLineAsync("members");
+        return [.. (await ReadAsync("members ")).Split(' ').Where(member => member.EndsWith($"={SiloStatus.Active}", StringComparison.Ordinal)).Select(member => member[..member.IndexOf('=', StringComparison.Ordinal)]).Order(StringComparer.Ordinal)];
+    }
+
     /// <summary>Sends a signal: KILL, STOP, CONT, TERM.</summary>
     public void Signal(string name)
     {

@@ -97,7 +97,7 @@ public sealed class StrangerTests
     {
         await using TestCluster cluster = await TestCluster.StartAsync();
         var builder = Host.CreateApplicationBuilder();
-        builder.UseOrleansClient(client => client.UseLocalhostClustering(cluster.GatewayPort(0), "dev", "another"));
+        builder.UseOrleansClient(client => client.BePatient().UseLocalhostClustering(cluster.GatewayPort(0), "dev", "another"));
         using IHost host = builder.Build();
         var refusal = await Assert.ThrowsAsync<SiloUnavailableException>(() => host.StartAsync());
         Assert.Contains("of cluster \"dev\", not of \"another\"", refusal.Message, StringComparison.Ordinal);
@@ -112,7 +112,7 @@ public sealed class StrangerTests
         var builder = Host.CreateApplicationBuilder();
         builder.UseOrleansClient(client =>
         {
-            client.UseLocalhostClustering(gateway);
+            client.BePatient().UseLocalhostClustering(gateway);
             client.UseConnectionRetryFilter(async (_, token) =>
             {
                 attempts++;
@@ -124,7 +124,7 @@ public sealed class StrangerTests
         Task starting = client.StartAsync();
         await TestCluster.UntilAsync(() => Task.FromResult(attempts > 1), "the client tries again");
         var silo = Host.CreateApplicationBuilder();
-        silo.UseOrleans(builder => builder.UseLocalhostClustering(port, gateway));
+        silo.BePatient().UseOrleans(builder => builder.BePatient().UseLocalhostClustering(port, gateway));
         using IHost host = silo.Build();
         await host.StartAsync();
         await starting.WaitAsync(TimeSpan.FromMinutes(2));

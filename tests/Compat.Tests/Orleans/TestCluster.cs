@@ -5,7 +5,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans;
-using Orleans.Configuration;
 using Orleans.Hosting;
 using Orleans.Runtime;
 
@@ -17,13 +16,13 @@ internal sealed class TestCluster : IAsyncDisposable
     private readonly List<IHost> _silos = [];
     private readonly List<int> _gateways = [];
     private readonly Action<ISiloBuilder>? _configure;
-    private readonly TimeSpan? _responseTimeout;
+    private readonly HandClock? _clock;
     private readonly IPEndPoint _primary;
     private IHost? _client;
 
-    private TestCluster(Action<ISiloBuilder>? configure, TimeSpan? responseTimeout)
+    private TestCluster(Action<ISiloBuilder>? configure, HandClock? clock)
     {
-        (_configure, _responseTimeout) = (configure, responseTimeout);
+        (_configure, _clock) = (configure, clock);
         _primary = new IPEndPoint(IPAddress.Loopback, FreePorts.Next());
     }
 
@@ -41,16 +40,18 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public IClusterMembershipService Membership(int silo) => _silos[silo].Services.GetRequiredService<IClusterMembershipService>();
 
-    public static async Task<TestCluster> StartAsync(int silos = 1, Action<ISiloBuilder>? configure = null, TimeSpan? responseTimeout = null)
+    /// <param name="silos">How many silos.</param>
+    /// <param name="configure">Configures each silo.</param>
+    /// <param name="clock">The clock of the silos and of the client, if not the machine's.</param>
+    public static async Task<TestCluster> StartAsync(int silos = 1, Action<ISiloBuilder>? configure = null, HandClock? clock = null)
     {
-        var cluster = new TestCluster(configure, responseTimeout);
+        var cluster = new TestCluster(configure, clock);
         for (int i = 0; i < silos; i++) await cluster.AddSiloAsync();
-        var builder = Host.CreateApplicationBuilder();
-        builder.Logging.ClearProviders();
+        HostApplicationBuilder builder = cluster.CreateBuilder();
         builder.UseOrleansClient(client =>
         {
             client.UseLocalhostClustering([.. cluster._gateways]);
-            if (responseTimeout is { } timeout) client.Configure<ClientMessagingOptions>(o => o.ResponseTimeout = timeout);
+            client.BePatient();
         });
         cluster._client = builder.Build();
         await cluster._client.StartAsync();
@@ -61,20 +62,20 @@ internal sealed class TestCluster : IAsyncDisposable
     {
         int port = _silos.Count == 0 ? _primary.Port : FreePorts.Next();
         int gateway = FreePorts.Next();
-        var builder = Host.CreateApplicationBuilder();
-        builder.Logging.ClearProviders();
+        HostApplicationBuilder builder = CreateBuilder();
         builder.UseOrleans(silo =>
         {
             silo.UseLocalhostClustering(port, gateway, _primary);
             silo.AddMemoryGrainStorage("store");
             silo.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
-            if (_responseTimeout is { } timeout) silo.Configure<SiloMessagingOptions>(o => o.ResponseTimeout = timeout);
+            silo.BePatient();
             _configure?.Invoke(silo);
         });
         IHost host = builder.Build();
         await host.StartAsync();
         _silos.Add(host);
         _gateways.Add(gateway);
+        await UntilAsync(() => Task.FromResult(KnowEachOther()), "all silos know each other");
     }
 
     /// <summary>Stops a silo gracefully and forgets it.</summary>
@@ -88,6 +89,17 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        Task stopping = StopAsync();
+        while (_clock is not null && !stopping.IsCompleted)
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(10));
+            await Task.Delay(1);
+        }
+        await stopping;
+    }
+
+    private async Task StopAsync()
+    {
         await _client!.StopAsync();
         _client.Dispose();
         // The primary silo last: it has the membership table.
@@ -98,13 +110,24 @@ internal sealed class TestCluster : IAsyncDisposable
         }
     }
 
+    private bool KnowEachOther() =>
+        Enumerable.Range(0, _silos.Count).All(knower => Enumerable.Range(0, _silos.Count).All(known => Membership(knower).CurrentSnapshot.GetSiloStatus(Address(known)) == SiloStatus.Active));
+
+    private HostApplicationBuilder CreateBuilder()
+    {
+        HostApplicationBuilder builder = Host.CreateApplicationBuilder();
+        builder.Logging.ClearProviders();
+        builder.BePatient();
+        if (_clock is not null) builder.Services.AddSingleton<TimeProvider>(_clock);
+        return builder;
+    }
+
     public static async Task UntilAsync(Func<Task<bool>> condition, string what)
     {
-        // A busy machine takes its time; only what never comes is a failure.
         long start = Stopwatch.GetTimestamp();
         while (!await condition())
         {
-            Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(2), $"Not in time: {what}");
+            Assert.True(Stopwatch.GetElapsedTime(start) < Patient.Limit, $"Not in time: {what}");
             await Task.Delay(25);
         }
     }

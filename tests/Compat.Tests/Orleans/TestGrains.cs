@@ -18,15 +18,36 @@ internal static class Journal
     public static string[] Of(string key) => Entries.TryGetValue(key, out var entries) ? [.. entries] : [];
 }
 
+/// <summary>Doors that calls wait at, by the key of their grain: what a test wants to see under way stays so until it opens the door.</summary>
+internal static class Doors
+{
+    private static readonly ConcurrentDictionary<string, TaskCompletionSource> Known = new();
+
+    public static Task Opened(string key) => Of(key).Task;
+
+    public static void Open(string key) => Of(key).TrySetResult();
+
+    private static TaskCompletionSource Of(string key) => Known.GetOrAdd(key, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
+}
+
 public interface IWorkGrain : IGrainWithStringKey
 {
     Task<int> Work(int milliseconds);
 
+    /// <summary>Works until the door of the key is opened.</summary>
+    Task<int> Hold();
+
+    /// <inheritdoc cref="Hold"/>
+    [AlwaysInterleave] Task HoldBeside();
+
     [AlwaysInterleave] Task<int> Peek();
 
-    [ReadOnly] Task<int> Look(int milliseconds);
+    /// <summary>Ends once so many of these calls run at the same time; the most that did.</summary>
+    [ReadOnly] Task<int> Look(int together);
 
     Task<bool> Cancellable(CancellationToken token);
+
+    [ResponseTimeout("00:00:01")] Task<bool> Impatient(CancellationToken token);
 
     Task Nothing();
 
@@ -48,6 +69,9 @@ public interface IWorkGrain : IGrainWithStringKey
 
     IAsyncEnumerable<int> Count(int count, int delayMs, CancellationToken token = default);
 
+    /// <summary>Produces nothing before the door of the key is opened.</summary>
+    IAsyncEnumerable<int> CountAfterDoor(int count);
+
     IAsyncEnumerable<int> Broken(int after);
 
     Task<bool> StaysOnScheduler();
@@ -66,6 +90,7 @@ public sealed class QuotaException(string message, int limit) : Exception(messag
 
 public sealed class WorkGrain(ILocalSiloDetails silo) : Grain, IWorkGrain
 {
+    private readonly TaskCompletionSource _together = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _running;
     private int _most;
 
@@ -83,23 +108,30 @@ public sealed class WorkGrain(ILocalSiloDetails silo) : Grain, IWorkGrain
         return Task.CompletedTask;
     }
 
-    public async Task<int> Work(int milliseconds)
+    public Task<int> Work(int milliseconds) => CountedAsync(Task.Delay(milliseconds));
+
+    public Task<int> Hold() => CountedAsync(Doors.Opened(Key));
+
+    public Task HoldBeside()
     {
-        _most = Math.Max(_most, ++_running);
-        await Task.Delay(milliseconds);
-        _running--;
-        return _most;
+        Journal.Add(Key, "hold");
+        return Doors.Opened(Key);
     }
 
     public Task<int> Peek() => Task.FromResult(_running);
 
-    public Task<int> Look(int milliseconds) => Work(milliseconds);
+    public Task<int> Look(int together)
+    {
+        if (_running + 1 == together) _together.SetResult();
+        return CountedAsync(_together.Task);
+    }
 
     public async Task<bool> Cancellable(CancellationToken token)
     {
+        Journal.Add(Key, "waiting");
         try
         {
-            await Task.Delay(TimeSpan.FromSeconds(20), token);
+            await Task.Delay(Timeout.Infinite, token);
             return false;
         }
         catch (OperationCanceledException)
@@ -108,6 +140,8 @@ public sealed class WorkGrain(ILocalSiloDetails silo) : Grain, IWorkGrain
             throw;
         }
     }
+
+    public Task<bool> Impatient(CancellationToken token) => Cancellable(token);
 
     public Task Nothing() => Task.CompletedTask;
 
@@ -154,6 +188,7 @@ public sealed class WorkGrain(ILocalSiloDetails silo) : Grain, IWorkGrain
 
     public async IAsyncEnumerable<int> Count(int count, int delayMs, [EnumeratorCancellation] CancellationToken token = default)
     {
+        Journal.Add(Key, "producer started");
         try
         {
             for (int i = 0; i < count; i++)
@@ -167,6 +202,12 @@ public sealed class WorkGrain(ILocalSiloDetails silo) : Grain, IWorkGrain
         {
             Journal.Add(Key, "producer ended");
         }
+    }
+
+    public async IAsyncEnumerable<int> CountAfterDoor(int count)
+    {
+        await Doors.Opened(Key);
+        for (int i = 0; i < count; i++) yield return i;
     }
 
     public async IAsyncEnumerable<int> Broken(int after)
@@ -183,6 +224,14 @@ public sealed class WorkGrain(ILocalSiloDetails silo) : Grain, IWorkGrain
         bool same = ReferenceEquals(before, TaskScheduler.Current);
         await Task.Yield();
         return same && ReferenceEquals(before, TaskScheduler.Current) && before != TaskScheduler.Default;
+    }
+
+    private async Task<int> CountedAsync(Task work)
+    {
+        _most = Math.Max(_most, ++_running);
+        await work;
+        _running--;
+        return _most;
     }
 
     private static void ThrowNow() => throw new QuotaException("now", 1);
@@ -233,7 +282,8 @@ public interface IKeeperGrain : IGrainWithStringKey
 
     [AlwaysInterleave] Task<int> Ticks();
 
-    Task<int> Busy(int milliseconds);
+    /// <summary>Is busy for so long, and until so many ticks have come meanwhile; how many have.</summary>
+    Task<int> Busy(int milliseconds, int ticks);
 }
 
 [HintedPlacement]
@@ -310,10 +360,11 @@ public sealed class KeeperGrain([PersistentState("stored", "store")] IPersistent
 
     public Task<int> Ticks() => Task.FromResult(_ticks);
 
-    public async Task<int> Busy(int milliseconds)
+    public async Task<int> Busy(int milliseconds, int ticks)
     {
         int before = _ticks;
         await Task.Delay(milliseconds);
+        while (_ticks - before < ticks) await Task.Delay(5);
         return _ticks - before;
     }
 }

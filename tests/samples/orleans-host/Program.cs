@@ -21,8 +21,13 @@ IPAddress address = IPAddress.Parse(options.GetValueOrDefault("--address", "127.
 var builder = Host.CreateApplicationBuilder();
 builder.Logging.ClearProviders().AddSimpleConsole(console => console.SingleLine = true).SetMinimumLevel(LogLevel.Warning);
 builder.Logging.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+// Whoever runs this may be very busy: nothing but probes that are asked for has a short limit.
+TimeSpan patience = TimeSpan.FromMinutes(2);
+builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = patience);
 builder.UseOrleans(silo =>
 {
+    silo.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = patience);
+    silo.Configure<ConnectionOptions>(connections => connections.OpenConnectionTimeout = patience);
     if (options.TryGetValue("--redis", out string? redis))
     {
         silo.Configure<ClusterOptions>(cluster => (cluster.ServiceId, cluster.ClusterId) = ("host", options["--cluster"]));
@@ -38,7 +43,7 @@ builder.UseOrleans(silo =>
     silo.Configure<ClusterMembershipOptions>(membership =>
     {
         membership.NumMissedProbesLimit = 2;
-        if (options.ContainsKey("--probe-ms")) membership.ProbeTimeout = TimeSpan.FromMilliseconds(Number("--probe-ms"));
+        membership.ProbeTimeout = options.ContainsKey("--probe-ms") ? TimeSpan.FromMilliseconds(Number("--probe-ms")) : TimeSpan.FromHours(1);
     });
 });
 using IHost host = builder.Build();

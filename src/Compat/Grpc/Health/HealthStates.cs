@@ -31,8 +31,12 @@ internal sealed class HealthStates(IOptions<GrpcHealthChecksOptions> options) : 
 
     public Task PublishAsync(HealthReport report, CancellationToken cancellationToken)
     {
-        foreach (ServiceMapping service in options.Value.Services)
-            Set(service.Name, Judge(service, report));
+        // A report is published as a whole: nobody sees some services by it and others by the one before.
+        lock (_lock)
+        {
+            foreach (ServiceMapping service in options.Value.Services)
+                Set(service.Name, Judge(service, report));
+        }
         return Task.CompletedTask;
     }
 
@@ -53,14 +57,11 @@ internal sealed class HealthStates(IOptions<GrpcHealthChecksOptions> options) : 
 
     private void Set(string service, ServingStatus state)
     {
-        lock (_lock)
-        {
-            if (_states.TryGetValue(service, out ServingStatus previous) && previous == state)
-                return;
-            _states[service] = state;
-            foreach (Watcher watcher in _watchers.Where(watcher => watcher.Service == service))
-                watcher.Tell(state);
-        }
+        if (_states.TryGetValue(service, out ServingStatus previous) && previous == state)
+            return;
+        _states[service] = state;
+        foreach (Watcher watcher in _watchers.Where(watcher => watcher.Service == service))
+            watcher.Tell(state);
     }
 
     internal sealed class Watcher(HealthStates owner, string service) : IDisposable

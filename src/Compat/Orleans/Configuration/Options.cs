@@ -72,6 +72,13 @@ public class SiloMessagingOptions : MessagingOptions
     public int MaxForwardCount { get; set; } = 2;
 }
 
+/// <summary>How connections between silos and clients are made.</summary>
+public class ConnectionOptions
+{
+    /// <summary>How long opening a connection may take, and each end's introduction on it.</summary>
+    public TimeSpan OpenConnectionTimeout { get; set; } = TimeSpan.FromSeconds(5);
+}
+
 /// <summary>Where a silo listens.</summary>
 public class EndpointOptions
 {

@@ -17,8 +17,10 @@ internal sealed class Connection(Socket socket, SiloAddress peer, int maxFrameSi
     private readonly Lock _gate = new();
     private List<byte[]> _queue = [];
     private List<byte[]> _batch = [];
+    private readonly TaskCompletionSource _silent = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource? _drained;
     private bool _writing;
+    private bool _takesRequests = true;
     private bool _closed;
 
     /// <summary>Who is at the other end; a client has a negative generation.</summary>
@@ -26,16 +28,27 @@ internal sealed class Connection(Socket socket, SiloAddress peer, int maxFrameSi
 
     public bool IsOpen => !Volatile.Read(ref _closed);
 
+    /// <summary>Whether requests of grain calls may go by it: it is open, and the other end does not leave.</summary>
+    public bool TakesRequests => IsOpen && Volatile.Read(ref _takesRequests);
+
+    /// <summary>Completes when no more requests come from the other end: it has said so, or the connection is closed.</summary>
+    public Task Silent => _silent.Task;
+
     /// <summary>Starts to receive frames.</summary>
     public void Start() => _ = ReadAsync();
 
-    /// <summary>Sends a frame whose first bytes are room for the length; false if the connection is closed.</summary>
-    public bool Send(byte[] frame)
+    /// <summary>Sends a frame whose first bytes are room for the length.</summary>
+    /// <param name="frame">The frame.</param>
+    /// <param name="call">The call that awaits the answer, if there is one: it fails when the connection closes from now on.</param>
+    /// <param name="isRequest">Whether it is the request of a grain call.</param>
+    /// <returns>False if the connection is closed, or takes no more requests: the frame is not sent then.</returns>
+    public bool Send(byte[] frame, PendingCall? call = null, bool isRequest = false)
     {
         BinaryPrimitives.WriteInt32LittleEndian(frame, frame.Length - PrefixSize);
         lock (_gate)
         {
-            if (_closed) return false;
+            if (_closed || (isRequest && !_takesRequests)) return false;
+            if (call is not null) call.Connection = this;
             _queue.Add(frame);
             if (_writing) return true;
             _writing = true;
@@ -43,6 +56,16 @@ internal sealed class Connection(Socket socket, SiloAddress peer, int maxFrameSi
         _ = WriteAsync();
         return true;
     }
+
+    /// <summary>The other end leaves: no request is sent after the last frame, which tells it so.</summary>
+    public void EndRequests(byte[] last)
+    {
+        lock (_gate) _takesRequests = false;
+        Send(last);
+    }
+
+    /// <summary>The other end has sent its last request.</summary>
+    public void OnSilent() => _silent.TrySetResult();
 
     /// <summary>Waits until all that was sent so far is in the hands of the operating system.</summary>
     public Task DrainAsync()
@@ -63,6 +86,7 @@ internal sealed class Connection(Socket socket, SiloAddress peer, int maxFrameSi
             _queue.Clear();
             _drained?.TrySetResult();
         }
+        _silent.TrySetResult();
         socket.Dispose();
         events.Closed(this, reason);
     }

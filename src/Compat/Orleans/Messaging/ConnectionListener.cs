@@ -14,16 +14,18 @@ internal sealed partial class ConnectionListener : IDisposable
     private readonly ILogger _logger;
     private readonly Func<Hello, Answer> _admit;
     private readonly Action<Socket, SiloAddress> _accepted;
+    private readonly TimeSpan _limit;
 
     /// <param name="endpoint">Where to listen.</param>
     /// <param name="admit">Judges a caller by its introduction.</param>
     /// <param name="accepted">Takes over the socket of a caller that is welcome.</param>
+    /// <param name="limit">How long an introduction may take.</param>
     /// <param name="codecs">Writes and reads the introductions.</param>
     /// <param name="logger">Hears of callers that are sent away.</param>
     /// <exception cref="OrleansConfigurationException">The port is taken or the address is not this host's.</exception>
-    public ConnectionListener(IPEndPoint endpoint, Func<Hello, Answer> admit, Action<Socket, SiloAddress> accepted, CodecProvider codecs, ILogger logger)
+    public ConnectionListener(IPEndPoint endpoint, Func<Hello, Answer> admit, Action<Socket, SiloAddress> accepted, TimeSpan limit, CodecProvider codecs, ILogger logger)
     {
-        (_admit, _accepted, _codecs, _logger) = (admit, accepted, codecs, logger);
+        (_admit, _accepted, _limit, _codecs, _logger) = (admit, accepted, limit, codecs, logger);
         _socket = new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
@@ -67,7 +69,9 @@ internal sealed partial class ConnectionListener : IDisposable
         {
             from = socket.RemoteEndPoint;
             Sockets.Configure(socket);
-            if (await Handshake.ReceiveAsync(socket, _admit, _codecs, _stop.Token).ConfigureAwait(false) is { } caller)
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+            limit.CancelAfter(_limit);
+            if (await Handshake.ReceiveAsync(socket, _admit, _codecs, limit.Token).ConfigureAwait(false) is { } caller)
             {
                 _accepted(socket, caller);
                 return;

@@ -6,10 +6,8 @@ using Orleans.Serialization;
 namespace Orleans.Runtime;
 
 /// <summary>The connections that this process has opened, at most one to each silo. They are opened when first needed, and again after they broke.</summary>
-internal sealed class Connections(RuntimeClient runtime, string clusterId, ConnectionEvents events)
+internal sealed class Connections(RuntimeClient runtime, string clusterId, TimeSpan openLimit, ConnectionEvents events)
 {
-    private static readonly TimeSpan OpenLimit = TimeSpan.FromSeconds(5);
-
     private readonly ConcurrentDictionary<SiloAddress, Entry> _entries = new();
     private volatile bool _stopped;
 
@@ -65,7 +63,7 @@ internal sealed class Connections(RuntimeClient runtime, string clusterId, Conne
         try
         {
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(entry.Cancelled);
-            limit.CancelAfter(OpenLimit);
+            limit.CancelAfter(openLimit);
             await socket.ConnectAsync(endpoint, limit.Token);
             Answer answer = await Handshake.CallAsync(socket, new Hello(clusterId, runtime.Address, silo), runtime.Codecs, limit.Token);
             if (answer.Admission != Admission.Welcome)

@@ -34,22 +34,17 @@ internal static class Handshake
     /// <summary>Strangers may send no more than this.</summary>
     private const int MaxFrameSize = 2048;
 
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(5);
-
     /// <summary>Introduces the caller and awaits the answer.</summary>
-    /// <exception cref="SiloUnavailableException">The other end is not the one that is wanted, or does not take the caller.</exception>
     public static async Task<Answer> CallAsync(Socket socket, Hello hello, CodecProvider codecs, CancellationToken token)
     {
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(token);
-        limit.CancelAfter(Limit);
-        await SendAsync(socket, codecs, limit.Token, writer =>
+        await SendAsync(socket, codecs, token, writer =>
         {
             writer.Unmanaged(Magic);
             writer.String(hello.ClusterId);
             writer.String(hello.Caller.ToParsableString());
             writer.String(hello.Callee.ToParsableString());
         });
-        var reader = new Reader(codecs, await ReadAsync(socket, limit.Token));
+        var reader = new Reader(codecs, await ReadAsync(socket, token));
         return new Answer((Admission)reader.Byte(), reader.String() ?? "", ReadAddress(reader));
     }
 
@@ -57,13 +52,11 @@ internal static class Handshake
     /// <returns>The caller; null if it was sent away.</returns>
     public static async Task<SiloAddress?> ReceiveAsync(Socket socket, Func<Hello, Answer> admit, CodecProvider codecs, CancellationToken token)
     {
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(token);
-        limit.CancelAfter(Limit);
-        var reader = new Reader(codecs, await ReadAsync(socket, limit.Token));
+        var reader = new Reader(codecs, await ReadAsync(socket, token));
         if (reader.Unmanaged<uint>() != Magic) throw new SerializerException("The first frame is not that of a silo or client of this version.");
         var hello = new Hello(reader.String() ?? "", ReadAddress(reader), ReadAddress(reader));
         Answer answer = admit(hello);
-        await SendAsync(socket, codecs, limit.Token, writer =>
+        await SendAsync(socket, codecs, token, writer =>
         {
             writer.Byte((byte)answer.Admission);
             writer.String(answer.Reason);

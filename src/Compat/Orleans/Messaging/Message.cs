@@ -16,6 +16,12 @@ internal enum MessageKind : byte
 
     /// <summary>Tells a client which silos there are.</summary>
     Members,
+
+    /// <summary>Of a silo that leaves: asks for no more requests, and tells which silos there are.</summary>
+    Leaving,
+
+    /// <summary>The answer to <see cref="Leaving"/>: no more requests come by this connection.</summary>
+    Silent,
 }
 
 /// <summary>What a request does with its method.</summary>

@@ -31,7 +31,7 @@ internal static class MessageCodec
     {
         var reader = new Reader(codecs, frame);
         byte kind = reader.Byte();
-        if (kind > (byte)MessageKind.Members) throw new SerializerException($"{kind} is not a kind of message.");
+        if (kind > (byte)MessageKind.Silent) throw new SerializerException($"{kind} is not a kind of message.");
         long callId = reader.Signed();
         return (MessageKind)kind == MessageKind.Response
             ? ReadResponse(reader, callId, pending(callId))

@@ -36,8 +36,14 @@ internal sealed class PlacementService(SiloRuntime silo) : IPlacementContext
         IPlacementDirector director = silo.Services.GetKeyedService<IPlacementDirector>(strategy.GetType())
             ?? throw new OrleansConfigurationException($"No placement director is registered for {strategy.GetType()}; call AddPlacementDirector on the silo builder.");
         var target = new PlacementTarget(grainId, context, interfaceType, 0);
-        SiloAddress chosen = await director.OnAddActivation(strategy, target, this);
-        return GetCompatibleSilos(target).Contains(chosen) ? chosen : throw new OrleansException($"The director of {strategy.GetType().Name} picked {chosen} for grain {grainId}, which is not an active silo.");
+        while (true)
+        {
+            ClusterMembershipSnapshot members = silo.Membership.Current;
+            SiloAddress chosen = await director.OnAddActivation(strategy, target, this);
+            if (GetCompatibleSilos(target).Contains(chosen)) return chosen;
+            // It may have left while the director picked it; then there is another one to pick.
+            if (ReferenceEquals(members, silo.Membership.Current)) throw new OrleansException($"The director of {strategy.GetType().Name} picked {chosen} for grain {grainId}, which is not an active silo.");
+        }
     }
 
     public SiloAddress[] GetCompatibleSilos(PlacementTarget target)

@@ -22,8 +22,8 @@ internal sealed partial class ClientRuntime : RuntimeClient
 
     public ClientRuntime(
         GrainCatalog catalog, IOptions<ClientMessagingOptions> messaging, IOptions<ClusterOptions> cluster, IOptions<GatewayOptions> options,
-        TimeProvider clock, ILogger<ClientRuntime> logger)
-        : base(SiloAddress.New(IPAddress.Loopback, 0, -Random.Shared.Next(1, int.MaxValue)), cluster.Value.ClusterId, catalog, messaging.Value, clock, logger) =>
+        IOptions<ConnectionOptions> connections, TimeProvider clock, ILogger<ClientRuntime> logger)
+        : base(SiloAddress.New(IPAddress.Loopback, 0, -Random.Shared.Next(1, int.MaxValue)), cluster.Value.ClusterId, catalog, messaging.Value, connections.Value, clock, logger) =>
         (_options, _logger) = (options.Value, logger);
 
     /// <summary>Connects to at least one gateway.</summary>
@@ -65,6 +65,20 @@ internal sealed partial class ClientRuntime : RuntimeClient
         else _ = SendLaterAsync(request);
     }
 
+    protected override void SendAgain(PendingCall? call, Message request)
+    {
+        try
+        {
+            Send(request);
+        }
+        catch (Exception e)
+        {
+            if (call is not null) Fail(call, e);
+        }
+    }
+
+    protected override bool IsLeaving(SiloAddress silo) => _gateways.IsLeaving(silo);
+
     protected override void SendCancel(PendingCall call) =>
         call.Connection?.Send(MessageCodec.Write(new Message { Kind = MessageKind.Cancel, CallId = call.CallId, Target = call.Request.Target }, Codecs));
 
@@ -81,6 +95,10 @@ internal sealed partial class ClientRuntime : RuntimeClient
                     break;
                 case { Kind: MessageKind.Members } members:
                     OnMembers(Codecs.Deserialize<MembershipData>(members.Body));
+                    break;
+                case { Kind: MessageKind.Leaving } leaving:
+                    OnMembers(Codecs.Deserialize<MembershipData>(leaving.Body));
+                    connection.EndRequests(MessageCodec.Write(new Message { Kind = MessageKind.Silent }, Codecs));
                     break;
             }
         }

@@ -71,10 +71,10 @@ internal sealed class Gateways
     /// <summary>The gateway on the silo itself where that is known, else always the same one for the same grain.</summary>
     public Connection? Pick(GrainId grain, SiloAddress? lastSeen)
     {
-        if (lastSeen is not null && _connections.TryGetValue(lastSeen, out Connection? direct) && direct.IsOpen && !_leaving.Contains(lastSeen)) return direct;
+        if (lastSeen is not null && _connections.TryGetValue(lastSeen, out Connection? direct) && direct.TakesRequests && !_leaving.Contains(lastSeen)) return direct;
         Connection[] usable = _usable;
         for (int i = 0; i < usable.Length; i++)
-            if (usable[((uint)grain.GetHashCode() + (uint)i) % (uint)usable.Length] is { IsOpen: true } open) return open;
+            if (usable[((uint)grain.GetHashCode() + (uint)i) % (uint)usable.Length] is { TakesRequests: true } open) return open;
         return null;
     }
 

@@ -9,19 +9,19 @@ namespace Orleans.Runtime;
 /// <summary>Makes calls and awaits their responses: the part that silos and clients have in common.</summary>
 internal abstract class RuntimeClient : IDisposable
 {
-    private static readonly TimeSpan TimeForLastAnswers = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan SendAgainAfter = TimeSpan.FromMilliseconds(10);
 
     private readonly ConcurrentDictionary<long, PendingCall> _calls = new();
     private readonly ITimer _sweeper;
     private long _lastCallId;
 
-    protected RuntimeClient(SiloAddress address, string clusterId, GrainCatalog catalog, MessagingOptions messaging, TimeProvider clock, ILogger logger)
+    protected RuntimeClient(SiloAddress address, string clusterId, GrainCatalog catalog, MessagingOptions messaging, ConnectionOptions connections, TimeProvider clock, ILogger logger)
     {
-        (Address, Catalog, Messaging, Clock, Logger) = (address, catalog, messaging, clock, logger);
+        (Address, Catalog, Messaging, OpenLimit, Clock, Logger) = (address, catalog, messaging, connections.OpenConnectionTimeout, clock, logger);
         Factory = new GrainFactory(this, catalog);
         Codecs = new CodecProvider(catalog.TypeNames, Factory.GetReference);
         Events = new ConnectionEvents(OnFrame, OnClosed);
-        Outgoing = new Connections(this, clusterId, Events);
+        Outgoing = new Connections(this, clusterId, OpenLimit, Events);
         TimeSpan period = TimeSpan.FromMilliseconds(Math.Clamp(messaging.ResponseTimeout.TotalMilliseconds / 10, 20, 1000));
         _sweeper = clock.CreateTimer(static state => ((RuntimeClient)state!).Sweep(), this, period, period);
     }
@@ -36,6 +36,9 @@ internal abstract class RuntimeClient : IDisposable
     public GrainFactory Factory { get; }
 
     public MessagingOptions Messaging { get; }
+
+    /// <summary>How long opening a connection may take.</summary>
+    public TimeSpan OpenLimit { get; }
 
     public TimeProvider Clock { get; }
 
@@ -101,11 +104,11 @@ internal abstract class RuntimeClient : IDisposable
 
     /// <summary>
     /// Breaks with a silo that has left in order: it had answered everything and closes its connections itself, but its last answers may not have been read here when word of its end comes from
-    /// somebody else.
+    /// somebody else. Should it vanish instead of closing them, nobody waits for an answer longer than this.
     /// </summary>
     protected void AfterLastAnswers(Action breakOff) => _ = Task.Run(async () =>
     {
-        await Task.Delay(TimeForLastAnswers, Clock);
+        await Task.Delay(Messaging.ResponseTimeout, Clock);
         breakOff();
     });
 
@@ -119,6 +122,12 @@ internal abstract class RuntimeClient : IDisposable
     public virtual void Dispose() => _sweeper.Dispose();
 
     protected abstract void Send(Message request);
+
+    /// <summary>Sends a request that has not left by the way that was picked.</summary>
+    protected abstract void SendAgain(PendingCall? call, Message request);
+
+    /// <summary>Whether a silo has left or is about to, so that there is another way for what it did not get.</summary>
+    protected abstract bool IsLeaving(SiloAddress silo);
 
     protected abstract void SendCancel(PendingCall call);
 
@@ -145,10 +154,12 @@ internal abstract class RuntimeClient : IDisposable
 
     protected void Transmit(PendingCall? call, Message request, Connection connection)
     {
-        if (call is not null) call.Connection = connection;
         byte[] frame = MessageCodec.Write(request, Codecs);
         if (frame.Length > MaxFrameSize) throw new OrleansException($"The arguments of {request.Method} take {frame.Length} bytes; MessagingOptions.MaxMessageBodySize allows {Messaging.MaxMessageBodySize}.");
-        if (!connection.Send(frame) && call is not null) Fail(call, Lost(call, connection.Peer, "the connection is closed"));
+        bool isRequest = request.Kind == MessageKind.Request;
+        if (connection.Send(frame, call, isRequest)) return;
+        if (isRequest) _ = Task.Run(() => SendAgainAsync(call, request));
+        else if (call is not null) Fail(call, Lost(call, connection.Peer, "the connection is closed"));
     }
 
     protected Message? FindRequest(long callId) => _calls.TryGetValue(callId, out PendingCall? call) ? call.Request : null;
@@ -177,6 +188,9 @@ internal abstract class RuntimeClient : IDisposable
         }
     }
 
+    /// <summary>Takes a call out of those that are awaited; false if it has ended.</summary>
+    protected bool TryTake(PendingCall call) => _calls.TryRemove(KeyValuePair.Create(call.CallId, call));
+
     protected bool Fail(PendingCall call, Exception exception) => _calls.TryRemove(call.CallId, out _) && call.Fail(exception);
 
     /// <summary>The silo of a call's grain turned out to be gone or to be the wrong one.</summary>
@@ -194,8 +208,17 @@ internal abstract class RuntimeClient : IDisposable
         catch (Exception e)
         {
             OnMisled(request);
-            if (call is not null) Fail(call, e);
+            if (e is SiloUnavailableException && request.Kind == MessageKind.Request && IsLeaving(silo)) await SendAgainAsync(call, request);
+            else if (call is not null) Fail(call, e);
         }
+    }
+
+    /// <summary>What was not sent cannot have been done: it goes another way, unless its caller has given up.</summary>
+    private async Task SendAgainAsync(PendingCall? call, Message request)
+    {
+        OnMisled(request);
+        await Task.Delay(SendAgainAfter, Clock).ConfigureAwait(false);
+        if (call is null || FindCall(call.CallId) is not null) SendAgain(call, request);
     }
 
     private void CancelRemote(PendingCall call)

@@ -11,6 +11,9 @@ internal static partial class RuntimeLogs
     [LoggerMessage(LogLevel.Warning, "Silo {Silo} stopped before its {Count} grains were deactivated")]
     public static partial void StopCut(this ILogger logger, SiloAddress silo, int count);
 
+    [LoggerMessage(LogLevel.Warning, "Silo {Silo} leaves, though somebody who is connected to it did not say that no more requests come")]
+    public static partial void NotSilent(this ILogger logger, SiloAddress silo);
+
     [LoggerMessage(LogLevel.Error, "Silo {Silo} counts as dead and stops serving: {Reason}")]
     public static partial void DeclaredDead(this ILogger logger, SiloAddress silo, string reason);
 

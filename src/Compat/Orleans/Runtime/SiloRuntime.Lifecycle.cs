@@ -10,9 +10,6 @@ internal sealed partial class SiloRuntime
 {
     private static readonly TimeSpan FarewellLimit = TimeSpan.FromSeconds(2);
 
-    /// <summary>Longer than word of a silo's leaving takes to reach the others.</summary>
-    private static readonly TimeSpan SilenceBeforeEnd = TimeSpan.FromMilliseconds(50);
-
     private readonly LocalSiloDetails _details;
     private readonly EndpointOptions _endpoints;
     private readonly IFatalErrorHandler _fatal;
@@ -22,6 +19,7 @@ internal sealed partial class SiloRuntime
     private readonly CancellationTokenSource _stop = new();
     private ITimer? _collector;
     private volatile bool _started;
+    private volatile bool _isFallingSilent;
     private int _left;
 
     /// <summary>Whether the silo has left the cluster, of its own will or not.</summary>
@@ -85,10 +83,10 @@ internal sealed partial class SiloRuntime
     private void Listen()
     {
         IPEndPoint silos = _endpoints.SiloListeningEndpoint ?? Address.Endpoint;
-        _listeners.Add(new ConnectionListener(silos, hello => Admit(hello, isGateway: false), OnAccepted, Codecs, Logger));
+        _listeners.Add(new ConnectionListener(silos, hello => Admit(hello, isGateway: false), OnAccepted, OpenLimit, Codecs, Logger));
         if (_endpoints.GatewayPort == 0) return;
         IPEndPoint clients = _endpoints.GatewayListeningEndpoint ?? new IPEndPoint(Address.Endpoint.Address, _endpoints.GatewayPort);
-        _listeners.Add(new ConnectionListener(clients, hello => Admit(hello, isGateway: true), OnAccepted, Codecs, Logger));
+        _listeners.Add(new ConnectionListener(clients, hello => Admit(hello, isGateway: true), OnAccepted, OpenLimit, Codecs, Logger));
     }
 
     private Answer Admit(Hello hello, bool isGateway)
@@ -109,12 +107,13 @@ internal sealed partial class SiloRuntime
     {
         var connection = new Connection(socket, caller, MaxFrameSize, Events);
         _accepted[connection] = 0;
-        if (caller.IsClient) connection.Send(MembersFrame());
+        if (caller.IsClient) connection.Send(MembersFrame(MessageKind.Members));
+        if (_isFallingSilent) connection.Send(MembersFrame(MessageKind.Leaving));
         connection.Start();
         if (HasLeft) connection.Close("the silo was stopped");
     }
 
-    private byte[] MembersFrame() => MessageCodec.Write(new Message { Kind = MessageKind.Members, Body = Codecs.Serialize(Membership.Data) }, Codecs);
+    private byte[] MembersFrame(MessageKind kind) => MessageCodec.Write(new Message { Kind = kind, Body = Codecs.Serialize(Membership.Data) }, Codecs);
 
     private async Task DeactivateAllAsync()
     {
@@ -164,7 +163,7 @@ internal sealed partial class SiloRuntime
         }
         Directory.OnMembershipChanged(current);
         foreach (Connection connection in _accepted.Keys)
-            if (connection.Peer.IsClient) connection.Send(MembersFrame());
+            if (connection.Peer.IsClient) connection.Send(MembersFrame(MessageKind.Members));
     }
 
     /// <summary>Breaks with a silo that is dead: calls of it and to it fail.</summary>

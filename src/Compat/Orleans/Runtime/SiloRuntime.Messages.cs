@@ -12,7 +12,6 @@ internal sealed partial class SiloRuntime
 
     /// <summary>Grain calls of other processes that have come and are not answered yet, here or where they were passed on to.</summary>
     private int _unanswered;
-    private long _lastRequest;
 
     /// <summary>The runtime of a silo.</summary>
     public ISiloControl Control(SiloAddress silo) => silo.Equals(Address)
@@ -30,6 +29,11 @@ internal sealed partial class SiloRuntime
                 case MessageKind.Request: OnRequest(message); break;
                 case MessageKind.Cancel: OnCancel(message); break;
                 case MessageKind.Response: OnResponse(message); break;
+                case MessageKind.Leaving when !connection.Peer.IsClient:
+                    Membership.OnGossip(Codecs.Deserialize<MembershipData>(message.Body));
+                    connection.EndRequests(MessageCodec.Write(new Message { Kind = MessageKind.Silent }, Codecs));
+                    break;
+                case MessageKind.Silent: connection.OnSilent(); break;
                 case MessageKind.Migrate when !connection.Peer.IsClient:
                     Interlocked.Increment(ref _unanswered);
                     _ = OnMigrateAsync(message);
@@ -79,7 +83,6 @@ internal sealed partial class SiloRuntime
 
     private void OnRequest(Message request)
     {
-        Volatile.Write(ref _lastRequest, Clock.GetTimestamp());
         if (request.Method is { IsOneWay: false }) Interlocked.Increment(ref _unanswered);
         try
         {
@@ -91,10 +94,34 @@ internal sealed partial class SiloRuntime
         }
     }
 
-    /// <summary>Waits until what others asked of this silo is answered and nothing new comes, since they have heard that it leaves.</summary>
+    /// <summary>A request goes another way than by the silo that it was to be passed on to.</summary>
+    private bool TakeBack(RelayedCall relay)
+    {
+        if (!TryTake(relay)) return false;
+        _relays.TryRemove((relay.Origin, relay.OriginalCallId), out _);
+        (relay.Request.Origin, relay.Request.CallId) = (relay.Origin, relay.OriginalCallId);
+        relay.Request.ForwardCount--;
+        return true;
+    }
+
+    /// <summary>Deactivates the grains, asks everybody who is connected to send no more requests, and waits until all that came before is answered.</summary>
     private async Task FallSilentAsync(CancellationToken token)
     {
-        while (Volatile.Read(ref _unanswered) > 0 || !_activations.IsEmpty || Clock.GetElapsedTime(Volatile.Read(ref _lastRequest)) < SilenceBeforeEnd)
+        // Grains first: what they wait for may have to call them before they can end.
+        await DeactivateAllAsync();
+        _isFallingSilent = true;
+        byte[] leaving = MembersFrame(MessageKind.Leaving);
+        foreach (Connection connection in _accepted.Keys) connection.Send(leaving);
+        try
+        {
+            // One who does not answer for so long has given up its own calls.
+            await Task.WhenAll(_accepted.Keys.Select(connection => connection.Silent)).WaitAsync(Messaging.ResponseTimeout, Clock, token);
+        }
+        catch (TimeoutException)
+        {
+            Logger.NotSilent(Address);
+        }
+        while (Volatile.Read(ref _unanswered) > 0 || !_activations.IsEmpty)
         {
             await DeactivateAllAsync();
             await Task.Delay(TimeSpan.FromMilliseconds(5), Clock, token);

@@ -15,8 +15,8 @@ internal sealed partial class SiloRuntime : RuntimeClient
 
     public SiloRuntime(
         IServiceProvider services, GrainCatalog catalog, LocalSiloDetails details, IOptions<SiloMessagingOptions> messaging, IOptions<EndpointOptions> endpoints,
-        IOptions<GrainCollectionOptions> collection, IOptions<ClusterMembershipOptions> membership, IFatalErrorHandler fatal, TimeProvider clock, ILogger<SiloRuntime> logger)
-        : base(details.SiloAddress, details.ClusterId, catalog, messaging.Value, clock, logger)
+        IOptions<GrainCollectionOptions> collection, IOptions<ClusterMembershipOptions> membership, IOptions<ConnectionOptions> connections, IFatalErrorHandler fatal, TimeProvider clock, ILogger<SiloRuntime> logger)
+        : base(details.SiloAddress, details.ClusterId, catalog, messaging.Value, connections.Value, clock, logger)
     {
         Services = services;
         CollectionOptions = collection.Value;
@@ -107,6 +107,21 @@ internal sealed partial class SiloRuntime : RuntimeClient
         }
         Route(request);
     }
+
+    protected override void SendAgain(PendingCall? call, Message request)
+    {
+        if (call is RelayedCall relay && !TakeBack(relay)) return;
+        try
+        {
+            Route(request);
+        }
+        catch (Exception e)
+        {
+            Reject(request, e);
+        }
+    }
+
+    protected override bool IsLeaving(SiloAddress silo) => !HasLeft && Membership.Current.GetSiloStatus(silo) is SiloStatus.ShuttingDown or SiloStatus.Stopping or SiloStatus.Dead;
 
     protected override void SendCancel(PendingCall call)
     {
