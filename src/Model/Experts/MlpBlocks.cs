@@ -54,6 +54,8 @@ internal sealed unsafe class MlpBlocks(Compute compute, int maxBlocks) : IDispos
     /// <inheritdoc/>
     public void Dispose() => _arena.Dispose();
 
+    private ref readonly Block Following(int index) => ref _blocks[Math.Min(index + 1, _count - 1)];
+
     private static int ItemsFor(int outputs) => ((outputs - 1) / OutputsPerItem) + 1;
 
     private void Reserve()
@@ -93,7 +95,7 @@ internal sealed unsafe class MlpBlocks(Compute compute, int maxBlocks) : IDispos
             {
                 ref readonly var block = ref Owner._blocks[index];
                 var stop = Math.Min(end, block.FirstUpItem + ItemsFor(block.Weights.Width));
-                Owner.GateUp(block, (start - block.FirstUpItem) * OutputsPerItem, Math.Min((stop - block.FirstUpItem) * OutputsPerItem, block.Weights.Width), worker);
+                Owner.GateUp(block, Owner.Following(index), (start - block.FirstUpItem) * OutputsPerItem, Math.Min((stop - block.FirstUpItem) * OutputsPerItem, block.Weights.Width), worker);
                 start = stop;
             }
         }
@@ -112,13 +114,13 @@ internal sealed unsafe class MlpBlocks(Compute compute, int maxBlocks) : IDispos
             {
                 ref readonly var block = ref Owner._blocks[index];
                 var stop = Math.Min(end, block.FirstDownItem + ItemsFor(block.Weights.Down.Rows));
-                Owner.Down(block, (start - block.FirstDownItem) * OutputsPerItem, Math.Min((stop - block.FirstDownItem) * OutputsPerItem, block.Weights.Down.Rows), worker);
+                Owner.Down(block, Owner.Following(index), (start - block.FirstDownItem) * OutputsPerItem, Math.Min((stop - block.FirstDownItem) * OutputsPerItem, block.Weights.Down.Rows), worker);
                 start = stop;
             }
         }
     }
 
-    private void GateUp(in Block block, int first, int last, int worker)
+    private void GateUp(in Block block, in Block following, int first, int last, int worker)
     {
         MlpWeights weights = block.Weights;
         for (var row = 0; row < block.RowCount; row += Compute.RowsOnThread)
@@ -128,20 +130,27 @@ internal sealed unsafe class MlpBlocks(Compute compute, int maxBlocks) : IDispos
             var place = block.Place + ((long)row * weights.Width);
             // Many rows are worth passing over more weights at a time; of few, what gate and up gave is still at hand for the product of both.
             var step = rows > 16 ? 4 * OutputsPerItem : OutputsPerItem;
-            for (var output = first; output < last; output += step)
-                GateUp(weights, inputs, rows, output, Math.Min(output + step, last), _gate + place, _up + place, worker);
+            for (int output = first, stop; output < last; output = stop)
+            {
+                stop = Math.Min(output + step, last);
+                var next = stop < weights.Width ? weights.Gate.Slice(stop, weights.Width - stop) : following.Weights.Gate;
+                GateUp(weights, inputs, rows, output, stop, _gate + place, _up + place, next, worker);
+            }
         }
     }
 
-    private void GateUp(in MlpWeights weights, float* inputs, int rows, int first, int last, float* gate, float* up, int worker)
+    private void GateUp(in MlpWeights weights, float* inputs, int rows, int first, int last, float* gate, float* up, in Weight next, int worker)
     {
         var kernels = compute.Kernels;
-        kernels.Linear(weights.Gate, first, last, inputs, rows, new RowSet(gate, weights.Width), compute.Scratch(worker));
-        kernels.Linear(weights.Up, first, last, inputs, rows, new RowSet(up, weights.Width), compute.Scratch(worker));
+        kernels.Linear(weights.Gate, first, last, inputs, rows, new RowSet(gate, weights.Width), compute.Scratch(worker), weights.Up.Slice(first, last - first));
+        kernels.Linear(weights.Up, first, last, inputs, rows, new RowSet(up, weights.Width), compute.Scratch(worker), next);
         for (long row = 0; row < rows; row++)
             kernels.SiluMultiply(gate + (row * weights.Width) + first, up + (row * weights.Width) + first, last - first);
     }
 
-    private void Down(in Block block, int first, int last, int worker) =>
-        compute.LinearOnThread(block.Weights.Down, first, last, new RowSet(_gate + block.Place, block.Weights.Width), block.Y, block.RowCount, worker);
+    private void Down(in Block block, in Block following, int first, int last, int worker)
+    {
+        var next = last < block.Weights.Down.Rows ? default : following.Weights.Down;
+        compute.LinearOnThread(block.Weights.Down, first, last, new RowSet(_gate + block.Place, block.Weights.Width), block.Y, block.RowCount, worker, next);
+    }
 }

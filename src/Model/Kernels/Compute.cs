@@ -74,13 +74,13 @@ public sealed unsafe class Compute : IDisposable
         return inputs;
     }
 
-    /// <summary>As <see cref="Linear"/>, for outputs <paramref name="start"/> to <paramref name="end"/>, on thread <paramref name="worker"/> alone, inside a loop.</summary>
-    public void LinearOnThread(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, int worker)
+    /// <summary>As <see cref="Linear"/>, for outputs <paramref name="start"/> to <paramref name="end"/>, on thread <paramref name="worker"/> alone, inside a loop; it goes on with <paramref name="next"/>.</summary>
+    public void LinearOnThread(in Weight w, int start, int end, RowSet x, RowSet y, int rowCount, int worker, in Weight next = default)
     {
         for (var row = 0; row < rowCount; row += RowsOnThread)
         {
             var rows = Math.Min(RowsOnThread, rowCount - row);
-            Kernels.Linear(w, start, end, ArrangeOnThread(w, x.From(row), rows, worker), rows, y.From(row), Scratch(worker));
+            Kernels.Linear(w, start, end, ArrangeOnThread(w, x.From(row), rows, worker), rows, y.From(row), Scratch(worker), next);
         }
     }
 

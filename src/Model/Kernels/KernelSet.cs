@@ -38,7 +38,7 @@ public abstract unsafe class KernelSet
     };
 
     /// <inheritdoc cref="Kernels.Linear.Run"/>
-    public abstract void Linear(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch);
+    public abstract void Linear(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch, in Weight next = default);
 
     /// <inheritdoc cref="Kernels.Widen.Run"/>
     public abstract void Widen(in Weight w, int start, int count, float* destination);
@@ -88,8 +88,8 @@ internal sealed unsafe class KernelSet<TLanes, TVector>(KernelTier tier) : Kerne
 
     public override AttentionKernels Attention { get; } = new AttentionKernels<TLanes, TVector>();
 
-    public override void Linear(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch) =>
-        Kernels.Linear.Run<TLanes, TVector>(w, start, end, inputs, rowCount, y, scratch);
+    public override void Linear(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch, in Weight next = default) =>
+        Kernels.Linear.Run<TLanes, TVector>(w, start, end, inputs, rowCount, y, scratch, next);
 
     public override void Widen(in Weight w, int start, int count, float* destination) =>
         Kernels.Widen.Run<TLanes, TVector>(w, start, count, destination);

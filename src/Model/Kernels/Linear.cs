@@ -9,26 +9,34 @@ namespace Conclave.Model.Kernels;
 /// </summary>
 public static unsafe class Linear
 {
-    /// <summary>Outputs at a time: what of their weights is at work stays in the second-level cache while the rows pass, and meanwhile the next weights come in.</summary>
-    private const int BlockOutputs = 128;
+    /// <summary>
+    /// Outputs at a time: what of their weights is at work stays in the second-level cache while the rows pass, and meanwhile the next weights come in. Of scaled weights more, since the rows
+    /// are multiplied by their scales for each block.
+    /// </summary>
+    private const int BlockOutputs = 32;
+    private const int ScaledBlockOutputs = 128;
     private const int BlockSizeBytes = 1 << 18;
+    private const int CacheLineSizeBytes = 64;
 
     /// <summary>Input elements at a time: a tile's rows of so many, and its weights, stay in the first-level cache while the outputs pass.</summary>
     private const int TileInputs = LinearTiles.MaxRows * 1024;
 
     /// <summary>Tiles at a time if the inner dimension has several parts: their partial sums stay near until the next part.</summary>
-    private const int TilesAtOnce = 32;
+    private const int TilesAtOnce = 12;
+
+    /// <summary>Tiles from which weights that lie across cache lines are worth copying first: reading them takes a sixth of the time of a tile.</summary>
+    private const int TilesWorthAligning = 3;
     private const int PartialFloats = LinearTiles.MaxRows * LinearTiles.Outputs * Lanes.Count;
 
     /// <summary>For outputs of a tile that nobody asked for.</summary>
-    private const int SpillFloats = LinearTiles.MaxRows * BlockOutputs;
+    private const int SpillFloats = LinearTiles.MaxRows * ScaledBlockOutputs;
 
     /// <summary>Floats that <see cref="Arrange"/> writes for rows of <paramref name="columns"/>, whatever the type of the weights.</summary>
     public static long InputFloats(int columns, int rowCount) => (rowCount + 1L) * Padded(columns, Int8Matrix.Block);
 
     /// <summary>Floats of scratch memory that <see cref="Run"/> needs for weights of <paramref name="columns"/> columns.</summary>
     public static long ScratchFloats(int columns) =>
-        ScaledFloats(columns) + SpillFloats + (BlockSizeBytes / sizeof(float)) + (columns > TileInputs / LinearTiles.MaxRows ? (long)TilesAtOnce * BlockOutputs / LinearTiles.Outputs * PartialFloats : 0);
+        ScaledFloats(columns) + SpillFloats + (BlockSizeBytes / sizeof(float)) + (columns > TileInputs / LinearTiles.MaxRows ? (long)TilesAtOnce * ScaledBlockOutputs / LinearTiles.Outputs * PartialFloats : 0);
 
     /// <summary>Tiles that <paramref name="rowCount"/> rows are cut into.</summary>
     public static int Tiles(int rowCount) => LinearTiles.Count(rowCount);
@@ -70,7 +78,8 @@ public static unsafe class Linear
     /// <param name="rowCount">Rows.</param>
     /// <param name="y">Output rows of at least <paramref name="end"/>.</param>
     /// <param name="scratch">Scratch of <see cref="ScratchFloats"/>.</param>
-    public static void Run<TLanes, TVector>(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch)
+    /// <param name="next">What the thread will multiply with next, so that it comes in meanwhile; if nothing is given, what lies behind <paramref name="end"/>.</param>
+    public static void Run<TLanes, TVector>(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch, in Weight next = default)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
@@ -82,14 +91,14 @@ public static unsafe class Linear
 
         switch (w.Type)
         {
-            case DType.F32: Run<TLanes, TVector, F32Format>(w, start, end, inputs, rowCount, y, scratch); break;
-            case DType.BF16: Run<TLanes, TVector, Bf16Format>(w, start, end, inputs, rowCount, y, scratch); break;
-            case DType.F16: Run<TLanes, TVector, F16Format>(w, start, end, inputs, rowCount, y, scratch); break;
+            case DType.F32: Run<TLanes, TVector, F32Format>(w, start, end, inputs, rowCount, y, scratch, next); break;
+            case DType.BF16: Run<TLanes, TVector, Bf16Format>(w, start, end, inputs, rowCount, y, scratch, next); break;
+            case DType.F16: Run<TLanes, TVector, F16Format>(w, start, end, inputs, rowCount, y, scratch, next); break;
             default:
                 if (rowCount == 1 && E4M3Row.IsSupported && typeof(TLanes) == typeof(Vector512Lanes))
                     OneE4M3Row(w, start, end, inputs, y.Row(0), scratch);
                 else
-                    Run<TLanes, TVector, E4M3Format>(w, start, end, inputs, rowCount, y, scratch);
+                    Run<TLanes, TVector, E4M3Format>(w, start, end, inputs, rowCount, y, scratch, next);
                 break;
         }
     }
@@ -117,16 +126,16 @@ public static unsafe class Linear
         }
     }
 
-    private static void Run<TLanes, TVector, TFormat>(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch)
+    private static void Run<TLanes, TVector, TFormat>(in Weight w, int start, int end, float* inputs, int rowCount, RowSet y, float* scratch, in Weight next)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TFormat : struct, IWeightFormat
     {
         var tiles = LinearTiles.Count(rowCount);
         var padded = Padded(w.Columns, TFormat.Multiple);
-        var inPlace = w.Columns == padded && TFormat.SizeBytes == TFormat.TileSizeBytes;
+        var inPlace = w.Columns == padded && TFormat.SizeBytes == TFormat.TileSizeBytes && (tiles < TilesWorthAligning || IsAligned(w));
         var part = Part(padded, LinearTiles.TileRows(Math.Min(rowCount, LinearTiles.MaxRows)));
-        var perBlock = Math.Clamp(BlockSizeBytes / (part * TFormat.TileSizeBytes) / LinearTiles.Outputs * LinearTiles.Outputs, LinearTiles.Outputs, BlockOutputs);
+        var perBlock = Math.Clamp(BlockSizeBytes / (part * TFormat.TileSizeBytes) / LinearTiles.Outputs * LinearTiles.Outputs, LinearTiles.Outputs, TFormat.Scaled ? ScaledBlockOutputs : BlockOutputs);
         // How far ahead of their use weights are asked for: by one more tile if these come from memory themselves, or by a block.
         var ahead = tiles == 1 && inPlace ? LinearTiles.Outputs : perBlock;
         var run = new TileRun
@@ -138,14 +147,16 @@ public static unsafe class Linear
         var spill = scratch + ScaledFloats(w.Columns);
         var panel = (byte*)(spill + SpillFloats);
         var partial = (float*)(panel + BlockSizeBytes);
-        for (int o = start, stop; o < end; o = stop)
+        // Outputs from here on ask for what comes after all of these.
+        var last = ahead == perBlock ? end : start + ((end - start - 1) / LinearTiles.Outputs * LinearTiles.Outputs);
+        for (int tile = 0, endTile; tile < tiles; tile = endTile)
         {
-            stop = (int)Math.Min(Math.Min(end, o + perBlock), (long)o + w.RowsOfSameScales(o));
-            run.Outputs = stop - o;
-            run.Next = w.Row(Math.Min(o + ahead, w.Rows));
-            run.NextEnd = w.Row(Math.Min(stop + ahead, w.Rows));
-            for (var tile = 0; tile < tiles; tile += TilesAtOnce)
+            endTile = Math.Min(tiles, tile + TilesAtOnce);
+            for (int o = start, stop; o < end; o = stop)
             {
+                stop = (int)Math.Min(Math.Min(o < last ? last : end, o + perBlock), (long)o + w.RowsOfSameScales(o));
+                run.Outputs = stop - o;
+                AskFor(o + ahead < end ? w.Slice(o + ahead, end - o - ahead) : endTile < tiles ? w.Slice(start, end - start) : next.Rows > 0 ? next : w.Slice(end, w.Rows - end), stop - o, ref run);
                 for (var i = 0; i < padded; i += part)
                 {
                     var depth = Math.Min(part, padded - i);
@@ -153,7 +164,7 @@ public static unsafe class Linear
                     run.Groups = depth / LinearTiles.Group;
                     run.First = i == 0;
                     run.Last = i + depth == padded;
-                    for (var t = tile; t < Math.Min(tiles, tile + TilesAtOnce); t++)
+                    for (var t = tile; t < endTile; t++)
                     {
                         run.Partial = partial + ((long)(t - tile) * perBlock / LinearTiles.Outputs * PartialFloats);
                         Tile<TLanes, TVector, TFormat>(ref run, t, inputs, rowCount, padded, i, w.RowScales(o), y, o, scratch, spill);
@@ -161,6 +172,13 @@ public static unsafe class Linear
                 }
             }
         }
+    }
+
+    /// <summary>Lets the tiles of a block ask for the first <paramref name="outputs"/> of <paramref name="next"/>.</summary>
+    private static void AskFor(in Weight next, int outputs, ref TileRun run)
+    {
+        run.Next = next.Row(0);
+        run.NextEnd = next.Int8 != null ? run.Next : next.Row(Math.Min(next.Rows, outputs));
     }
 
     /// <summary>The rows of one tile by the outputs of <paramref name="run"/>, which begin at <paramref name="output"/>; the part of the inner dimension that begins at <paramref name="column"/>.</summary>
@@ -175,7 +193,7 @@ public static unsafe class Linear
         // Tiles write whole groups of outputs of all their rows: what is too much goes elsewhere.
         var whole = run.Outputs % LinearTiles.Outputs == 0;
         for (var r = 0; r < run.TileRows; r++)
-            run.Y[r] = (nint)(whole && r < rows ? y.Row(first + r) + output : spill + (r * BlockOutputs));
+            run.Y[r] = (nint)(whole && r < rows ? y.Row(first + r) + output : spill + (r * ScaledBlockOutputs));
         if (TFormat.Scaled)
         {
             InputOrder.Scale(run.X, scales + (column / Weight.BlockSize), (int)run.Groups * LinearTiles.Group, run.TileRows, scaled);
@@ -184,7 +202,7 @@ public static unsafe class Linear
 
         LinearTiles.Run<TLanes, TVector, TFormat>(ref run);
         for (var r = 0; r < rows && run.Last && !whole; r++)
-            new ReadOnlySpan<float>(spill + (r * BlockOutputs), run.Outputs).CopyTo(new Span<float>(y.Row(first + r) + output, run.Outputs));
+            new ReadOnlySpan<float>(spill + (r * ScaledBlockOutputs), run.Outputs).CopyTo(new Span<float>(y.Row(first + r) + output, run.Outputs));
     }
 
     /// <summary>Makes <paramref name="depth"/> columns from <paramref name="column"/> on of the weights of outputs <paramref name="start"/> to <paramref name="end"/> what tiles take.</summary>
@@ -205,6 +223,9 @@ public static unsafe class Linear
         var parts = (padded + most - 1) / most;
         return Math.Min(Padded((padded + parts - 1) / parts, Weight.BlockSize), padded);
     }
+
+    /// <summary>Whether all rows begin with a cache line, as those of a checkpoint need not.</summary>
+    private static bool IsAligned(in Weight w) => ((nint)w.Row(0) | (w.Columns * w.ElementSizeBytes)) % CacheLineSizeBytes == 0;
 
     private static int ScaledFloats(int columns) => Math.Max(TileInputs, Padded(columns, Int8Matrix.Block));
 

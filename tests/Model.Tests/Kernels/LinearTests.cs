@@ -14,7 +14,7 @@ public sealed unsafe class LinearTests
         var data = new TheoryData<DType, int, int, int>();
         foreach (var type in new[] { DType.F32, DType.F16, DType.BF16, DType.F8E4M3 })
         {
-            foreach (var (rows, columns, inputs) in new[] { (1, 1, 1), (3, 5, 2), (17, 16, 1), (16, 31, 4), (21, 128, 5), (40, 129, 3), (35, 200, 9), (300, 200, 6), (130, 383, 2), (130, 64, 1), (6, 1100, 8), (5, 2080, 13), (9, 24, 40), (140, 192, 3) })
+            foreach (var (rows, columns, inputs) in new[] { (1, 1, 1), (3, 5, 2), (17, 16, 1), (16, 31, 4), (21, 128, 5), (40, 129, 3), (35, 200, 9), (300, 200, 6), (130, 383, 2), (130, 64, 1), (6, 1100, 8), (5, 2080, 13), (9, 24, 40), (140, 192, 3), (36, 1088, 80) })
                 data.Add(type, rows, columns, inputs);
         }
 
@@ -59,6 +59,31 @@ public sealed unsafe class LinearTests
             Assert.Equal(Bits(whole.AsSpan((r * rows) + start, rows - start)), Bits(slice.AsSpan(r * (rows - start), rows - start)));
     }
 
+    /// <summary>In a checkpoint a row begins anywhere; and what is asked for ahead changes nothing.</summary>
+    [Theory]
+    [InlineData(DType.F32, 30)]
+    [InlineData(DType.BF16, 5)]
+    [InlineData(DType.BF16, 30)]
+    [InlineData(DType.BF16, 80)]
+    [InlineData(DType.F8E4M3, 30)]
+    public void Where_weights_lie_and_what_comes_next_changes_no_bits(DType type, int inputs)
+    {
+        const int Rows = 70, Columns = 1088;
+        using var stored = new StoredMatrix(type, Rows, Columns, seed: 8);
+        var x = RandomValues.Floats(inputs * Columns, 9);
+        var expected = Bits(Run(KernelSet.Best, stored.Weight, x, inputs));
+        var sizeBytes = Rows * Columns * stored.Weight.ElementSizeBytes;
+        using var memory = new Arena();
+        var place = (byte*)memory.Bytes(sizeBytes + 64);
+        foreach (var offset in new[] { 0, 8, 40 })
+        {
+            Buffer.MemoryCopy(stored.Weight.Row(0), place + offset, sizeBytes, sizeBytes);
+            var moved = new Weight(place + offset, type, Rows, Columns, stored.Weight.RowScales(0));
+            Assert.Equal(expected, Bits(Run(KernelSet.Best, moved, x, inputs)));
+            Assert.Equal(expected, Bits(Run(KernelSet.Best, moved, x, inputs, next: stored.Weight.Slice(Rows - 1, 1))));
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Shapes))]
     public void Widening_gives_the_stored_values_exactly(DType type, int rows, int columns, int inputs)
@@ -73,7 +98,7 @@ public sealed unsafe class LinearTests
         }
     }
 
-    private static float[] Run(KernelSet kernels, in Weight weight, ReadOnlySpan<float> x, int inputs)
+    private static float[] Run(KernelSet kernels, in Weight weight, ReadOnlySpan<float> x, int inputs, in Weight next = default)
     {
         using var input = GuardedBuffer.Of(x);
         using var output = new GuardedBuffer((long)inputs * weight.Rows * sizeof(float));
@@ -82,8 +107,8 @@ public sealed unsafe class LinearTests
         var middle = weight.Rows / 2;
         var (from, to) = (new RowSet(input.Floats, weight.Columns), new RowSet(output.Floats, weight.Rows));
         Linear.Arrange(weight, from, inputs, 0, Linear.Tiles(inputs), arranged.Floats);
-        kernels.Linear(weight, 0, middle, arranged.Floats, inputs, to, scratch.Floats);
-        kernels.Linear(weight, middle, weight.Rows, arranged.Floats, inputs, to, scratch.Floats);
+        kernels.Linear(weight, 0, middle, arranged.Floats, inputs, to, scratch.Floats, next);
+        kernels.Linear(weight, middle, weight.Rows, arranged.Floats, inputs, to, scratch.Floats, next);
         return output.ToFloats();
     }
 
