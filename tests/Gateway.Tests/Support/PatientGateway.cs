@@ -10,7 +10,10 @@ internal static class PatientGateway
     /// <summary>Of a gateway towards ranks.</summary>
     public static readonly FailoverOptions Failover = new()
     {
-        SilenceMs = PatientSilo.LongMs, PatienceMs = PatientSilo.LongMs, ProbeTimeoutMs = PatientSilo.LongMs, ViewTimeoutMs = PatientSilo.LongMs,
+        SilenceMs = PatientSilo.LongMs,
+        PatienceMs = PatientSilo.LongMs,
+        ProbeTimeoutMs = PatientSilo.LongMs,
+        ViewTimeoutMs = PatientSilo.LongMs,
     };
 
     /// <summary>Clients are not hung up on because they, on the same cores, send or read slowly.</summary>
