@@ -15,22 +15,27 @@ internal sealed class Automaton
     private readonly int[] _callStarts;
     private readonly Call[] _calls;
     private readonly bool[] _isEnd;
+    private readonly bool[] _isSearchable;
     private readonly int[] _depths;
+    private readonly int[] _lengths;
+    private readonly int[]? _twins;
 
     /// <summary>Prunes and indexes what <see cref="AutomatonBuilder"/> made.</summary>
     /// <exception cref="OperatingException">Left-recursive, or without any text.</exception>
     public Automaton(
-        int stateCount, List<ByteEdge> byteEdges, List<EmptyEdge> emptyEdges, List<CallEdge> callEdges, List<RuleStates> rules, GrammarTree tree, TokenVocabulary vocabulary)
+        int stateCount, List<ByteEdge> byteEdges, List<EmptyEdge> emptyEdges, List<CallEdge> callEdges, List<RuleStates> rules, Dictionary<int, int> twins, GrammarTree tree, TokenVocabulary vocabulary)
     {
         MaxDepth = tree.MaxDepth;
         (Classes, ClassCount) = ByteClasses.Cut(byteEdges, vocabulary);
         (_stepStarts, _steps) = Index(stateCount, Steps(byteEdges, vocabulary));
+        _isSearchable = [.. Enumerable.Range(0, stateCount).Select(SortSteps)];
         (_emptyStarts, _emptyTargets) = Index(stateCount, emptyEdges.Select(edge => (edge.From, edge.To)));
         _isEnd = new bool[stateCount];
         foreach (RuleStates rule in rules)
             _isEnd[rule.End] = true;
         (_callStarts, _calls) = Index(stateCount, callEdges.Select(edge => (edge.From, MakeCall(edge, rules))));
         Start = rules[0].Start;
+        _lengths = AutomatonDepths.Lengths(this);
         LeftRecursion.Check(this, rules);
         _depths = AutomatonDepths.Compute(this);
         if (_depths[Start] > MaxDepth)
@@ -38,6 +43,12 @@ internal sealed class Automaton
             throw GrammarError.At(
                 tree.Place, _depths[Start] == AutomatonDepths.Never ? "No text fits the grammar: what it demands contradicts itself." : $"Every text of the grammar is nested deeper than {MaxDepth} levels.");
         }
+
+        if (twins.Count == 0)
+            return;
+        _twins = [.. Enumerable.Range(0, stateCount)];
+        foreach ((int state, int twin) in twins)
+            _twins[state] = _depths[state] == _depths[twin] ? twin : state;
     }
 
     /// <summary>Where a text begins.</summary>
@@ -61,8 +72,35 @@ internal sealed class Automaton
     /// <summary>Levels that a text still needs below <paramref name="state"/>'s own; <see cref="AutomatonDepths.Never"/> if none leads to an end.</summary>
     public int DepthNeeded(int state) => _depths[state];
 
+    /// <summary>Bytes of the shortest text from <paramref name="state"/> to the end of its rule; <see cref="AutomatonDepths.Never"/> if there is none.</summary>
+    public int Length(int state) => _lengths[state];
+
+    /// <summary>Whether any state has another twin than itself.</summary>
+    public bool HasTwins => _twins is not null;
+
+    /// <summary>A state, the same for many, that the same tokens lead on from as from <paramref name="state"/>: they differ in how far a count has come, and no token reaches its bounds.</summary>
+    public int TwinOf(int state) => _twins is null ? state : _twins[state];
+
     /// <summary>Steps by a byte.</summary>
     public ReadOnlySpan<Step> StepsFrom(int state) => _steps.AsSpan(_stepStarts[state].._stepStarts[state + 1]);
+
+    /// <summary>Those of <see cref="StepsFrom"/> among which all are that go by a class.</summary>
+    public ReadOnlySpan<Step> StepsBy(int state, int byteClass)
+    {
+        if (!_isSearchable[state])
+            return StepsFrom(state);
+        int low = _stepStarts[state], high = _stepStarts[state + 1];
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            if (byteClass > _steps[middle].Last)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+
+        return _steps.AsSpan(low, low < _stepStarts[state + 1] ? 1 : 0);
+    }
 
     /// <summary>Steps without text.</summary>
     public ReadOnlySpan<int> EmptyFrom(int state) => _emptyTargets.AsSpan(_emptyStarts[state].._emptyStarts[state + 1]);
@@ -89,6 +127,22 @@ internal sealed class Automaton
                     yield return (edge.From, new Step(Classes[first], Classes[value], edge.To));
             }
         }
+    }
+
+    /// <summary>Sorts the steps from a state if they are many; true if no two go by the same class, so that one can be searched for.</summary>
+    private bool SortSteps(int state)
+    {
+        Span<Step> steps = _steps.AsSpan(_stepStarts[state].._stepStarts[state + 1]);
+        if (steps.Length < 4)
+            return false;
+        steps.Sort(static (a, b) => a.First.CompareTo(b.First));
+        for (int i = 1; i < steps.Length; i++)
+        {
+            if (steps[i].First <= steps[i - 1].Last)
+                return false;
+        }
+
+        return true;
     }
 
     /// <summary>Sorts edges by state, in the order given: those of state s lie from <c>starts[s]</c> to <c>starts[s + 1]</c>.</summary>

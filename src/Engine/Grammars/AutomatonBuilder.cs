@@ -15,17 +15,19 @@ internal sealed class AutomatonBuilder
     private readonly Dictionary<Rule, int> _rules = [];
     private readonly Queue<Rule> _unbuilt = new();
     private readonly List<RuleStates> _ruleStates = [];
+    private readonly Dictionary<int, int> _twins = [];
     private readonly string _place;
+    private readonly int _longestToken;
     private int _stateCount;
     private int _depth;
 
-    private AutomatonBuilder(string place) => _place = place;
+    private AutomatonBuilder(string place, int longestToken) => (_place, _longestToken) = (place, longestToken);
 
     /// <summary>Builds the automaton of <paramref name="tree"/>.</summary>
     /// <exception cref="OperatingException">Too large, left-recursive, or without any text.</exception>
     public static Automaton Build(GrammarTree tree, TokenVocabulary vocabulary)
     {
-        var builder = new AutomatonBuilder(tree.Place);
+        var builder = new AutomatonBuilder(tree.Place, vocabulary.MaxLength);
         builder.RuleIndex(new Rule("the grammar") { Body = tree.Root });
         while (builder._unbuilt.TryDequeue(out Rule? rule))
         {
@@ -34,7 +36,7 @@ internal sealed class AutomatonBuilder
             builder.Emit(rule.Body, states.Start, states.End);
         }
 
-        return new Automaton(builder._stateCount, builder._byteEdges, builder._emptyEdges, builder._callEdges, builder._ruleStates, tree, vocabulary);
+        return new Automaton(builder._stateCount, builder._byteEdges, builder._emptyEdges, builder._callEdges, builder._ruleStates, builder._twins, tree, vocabulary);
     }
 
     private int NewState()
@@ -167,15 +169,18 @@ internal sealed class AutomatonBuilder
     {
         (Node part, int min, int max) = repeat;
         int copies = max == Node.Repeat.Unbounded ? min + 1 : max;
+        bool isText = part.IsText;
 
         // Many copies of a large part are calls of one copy.
-        bool isSmall = part is Node.Call or Node.Literal { Bytes.Length: 1 } || (copies == 2 && part is Node.Character or Node.Literal);
-        if (copies > 1 && !isSmall)
+        if (copies > 1 && !(IsSmall(part) || (copies == 2 && part is Node.Character or Node.Literal)))
             part = new Node.Call(new Rule("a repeated part") { Body = part });
+        var twins = new Dictionary<(int Shape, bool IsEarly), int>();
         for (int i = 0; i < min; i++)
         {
             int next = i == max - 1 ? to : NewState();
             Emit(part, from, next);
+            if (isText && next != to)
+                Pair(twins, 0, i + 1, min, max == Node.Repeat.Unbounded ? null : max, next);
             from = next;
         }
 
@@ -195,6 +200,8 @@ internal sealed class AutomatonBuilder
             int next = i == max - 1 ? to : NewState();
             _emptyEdges.Add(new EmptyEdge(from, to));
             Emit(part, from, next);
+            if (isText && next != to)
+                Pair(twins, 0, i + 1, min, max, next);
             from = next;
         }
     }
@@ -209,12 +216,46 @@ internal sealed class AutomatonBuilder
             return state;
         }
 
+        // Many edges of one large label are calls of one copy.
+        var labels = new Dictionary<Node, Node>(ReferenceEqualityComparer.Instance);
+        foreach (GraphEdge edge in graph.Edges)
+        {
+            if (!labels.TryAdd(edge.Label, edge.Label) && ReferenceEquals(labels[edge.Label], edge.Label) && !IsSmall(edge.Label))
+                labels[edge.Label] = new Node.Call(new Rule("a repeated part") { Body = edge.Label });
+        }
+
         _emptyEdges.Add(new EmptyEdge(from, State(0)));
         foreach (GraphEdge edge in graph.Edges)
-            Emit(edge.Label, State(edge.From), State(edge.To));
+            Emit(labels[edge.Label], State(edge.From), State(edge.To));
         foreach (int accepting in graph.Accepting)
             _emptyEdges.Add(new EmptyEdge(State(accepting), to));
+        if (graph.Lengths is not { } lengths)
+            return;
+        var twins = new Dictionary<(int Shape, bool IsEarly), int>();
+        foreach ((int number, (int shape, int length)) in lengths.States)
+            Pair(twins, shape, length, lengths.Min, lengths.Max, State(number));
     }
+
+    /// <summary>Makes <paramref name="state"/> a twin of the first one of its shape if no token reaches either bound of the length from it.</summary>
+    private void Pair(Dictionary<(int Shape, bool IsEarly), int> twins, int shape, int length, int min, int? max, int state)
+    {
+        bool isEarly = length < min;
+        if (isEarly ? min - length <= _longestToken + 1 : max - length <= _longestToken + 1)
+            return;
+        if (!twins.TryAdd((shape, isEarly), state))
+            _twins.Add(state, twins[(shape, isEarly)]);
+    }
+
+    /// <summary>Whether another copy takes no states.</summary>
+    private static bool IsSmall(Node node) => node is Node.Call or Node.Literal { Bytes.Length: <= 1 } or Node.Sequence { Parts.Count: 0 } || IsByte(node);
+
+    private static bool IsByte(Node node) => node switch
+    {
+        Node.Literal literal => literal.Bytes.Length == 1,
+        Node.Character character => character.Set.IsEmpty || character.Set.Ranges[^1].Last < 0x80,
+        Node.Choice choice => choice.Alternatives.All(IsByte),
+        _ => false,
+    };
 }
 
 /// <summary>A step by one byte of an inclusive range.</summary>

@@ -11,112 +11,106 @@ internal static class AutomatonDepths
     private const int Longest = 1 << 30;
 
     /// <summary>Levels of each state: along a way the deepest call counts, among ways the shallowest.</summary>
-    public static int[] Compute(Automaton automaton) => LeastFixedPoint(automaton, Shallowest);
+    public static int[] Compute(Automaton automaton) => LeastFixedPoint(automaton, static (use, need, other) =>
+        use.Kind switch
+        {
+            UseKind.Callee => Math.Max(other, need + use.Weight),
+            UseKind.Return => Math.Max(need, other + use.Weight),
+            _ => need,
+        });
 
     /// <summary>Bytes of each state's shortest way.</summary>
-    public static int[] Lengths(Automaton automaton) => LeastFixedPoint(automaton, Shortest);
+    public static int[] Lengths(Automaton automaton) => LeastFixedPoint(automaton, static (use, need, other) =>
+        Math.Min(Longest, use.Kind switch
+        {
+            UseKind.Byte => need + 1,
+            UseKind.Empty => need,
+            _ => need + other,
+        }));
 
-    private static int[] LeastFixedPoint(Automaton automaton, Func<Automaton, int, int[], int> least)
+    /// <summary>Lowers needs from the ends backwards until none falls any more; each fall is looked at from those alone who use the state, way by way.</summary>
+    private static int[] LeastFixedPoint(Automaton automaton, Func<Use, int, int, int> needBy)
     {
         int count = automaton.StateCount;
         var needs = new int[count];
         Array.Fill(needs, Never);
-        (int[] starts, int[] users) = Users(automaton);
+        (int[] starts, Use[] uses) = Uses(automaton);
         var queue = new Queue<int>();
         var isQueued = new bool[count];
         for (int state = 0; state < count; state++)
         {
-            if (!automaton.IsEnd(state))
-                continue;
-            needs[state] = 0;
-            Push(state);
+            if (automaton.IsEnd(state))
+                Lower(state, 0);
         }
 
         while (queue.TryDequeue(out int state))
         {
             isQueued[state] = false;
-            foreach (int user in users.AsSpan(starts[state]..starts[state + 1]))
+            foreach (Use use in uses.AsSpan(starts[state]..starts[state + 1]))
             {
-                int need = least(automaton, user, needs);
-                if (need >= needs[user])
-                    continue;
-                needs[user] = need;
-                Push(user);
+                int other = use.Other < 0 ? 0 : needs[use.Other];
+                if (other != Never)
+                    Lower(use.User, needBy(use, needs[state], other));
             }
         }
 
         return needs;
 
-        void Push(int state)
+        void Lower(int state, int need)
         {
-            if (isQueued[state])
+            if (need >= needs[state])
                 return;
+            needs[state] = need;
+            if (!isQueued[state])
+                queue.Enqueue(state);
             isQueued[state] = true;
-            queue.Enqueue(state);
         }
     }
 
-    private static int Shallowest(Automaton automaton, int state, int[] depths)
-    {
-        int best = automaton.IsEnd(state) ? 0 : Never;
-        foreach (Automaton.Step step in automaton.StepsFrom(state))
-            best = Math.Min(best, depths[step.To]);
-        foreach (int to in automaton.EmptyFrom(state))
-            best = Math.Min(best, depths[to]);
-        foreach (Automaton.Call call in automaton.CallsFrom(state))
-        {
-            if (depths[call.Start] == Never || depths[call.Return] == Never)
-                continue;
-            best = Math.Min(best, Math.Max(depths[call.Return], depths[call.Start] + (call.IsTail ? 0 : call.Weight)));
-        }
-
-        return best;
-    }
-
-    private static int Shortest(Automaton automaton, int state, int[] lengths)
-    {
-        long best = automaton.IsEnd(state) ? 0 : Never;
-        foreach (Automaton.Step step in automaton.StepsFrom(state))
-            best = Math.Min(best, lengths[step.To] == Never ? Never : Math.Min(Longest, lengths[step.To] + 1));
-        foreach (int to in automaton.EmptyFrom(state))
-            best = Math.Min(best, lengths[to]);
-        foreach (Automaton.Call call in automaton.CallsFrom(state))
-        {
-            if (lengths[call.Start] != Never && lengths[call.Return] != Never)
-                best = Math.Min(best, Math.Min(Longest, (long)lengths[call.Start] + lengths[call.Return]));
-        }
-
-        return (int)best;
-    }
-
-    /// <summary>For each state, those whose need depends on it.</summary>
-    private static (int[] Starts, int[] Users) Users(Automaton automaton)
+    /// <summary>For each state, how others' needs depend on it.</summary>
+    private static (int[] Starts, Use[] Uses) Uses(Automaton automaton)
     {
         var starts = new int[automaton.StateCount + 1];
         ForEach(automaton, (used, _) => starts[used + 1]++);
         for (int i = 1; i < starts.Length; i++)
             starts[i] += starts[i - 1];
         int[] next = [.. starts];
-        var users = new int[starts[^1]];
-        ForEach(automaton, (used, user) => users[next[used]++] = user);
-        return (starts, users);
+        var uses = new Use[starts[^1]];
+        ForEach(automaton, (used, use) => uses[next[used]++] = use);
+        return (starts, uses);
     }
 
-    private static void ForEach(Automaton automaton, Action<int, int> dependency)
+    private static void ForEach(Automaton automaton, Action<int, Use> use)
     {
         for (int state = 0; state < automaton.StateCount; state++)
         {
             foreach (Automaton.Step step in automaton.StepsFrom(state))
-                dependency(step.To, state);
+                use(step.To, new Use(state, UseKind.Byte, -1, 0));
             foreach (int to in automaton.EmptyFrom(state))
-                dependency(to, state);
+                use(to, new Use(state, UseKind.Empty, -1, 0));
             foreach (Automaton.Call call in automaton.CallsFrom(state))
             {
-                dependency(call.Start, state);
-                dependency(call.Return, state);
+                int weight = call.IsTail ? 0 : call.Weight;
+                use(call.Start, new Use(state, UseKind.Callee, call.Return, weight));
+                use(call.Return, new Use(state, UseKind.Return, call.Start, weight));
             }
         }
     }
+
+    private enum UseKind : byte
+    {
+        Byte,
+        Empty,
+        Callee,
+        Return,
+    }
+
+    /// <summary>A way on from <paramref name="User"/> over a state.</summary>
+    /// <param name="User">Where the way begins.</param>
+    /// <param name="Kind">What the state is to it.</param>
+    /// <param name="Other">Of a call, the other of its two states; -1 otherwise.</param>
+    /// <param name="Weight">Levels that the callee lies deeper.</param>
+    private readonly record struct Use(int User, UseKind Kind, int Other, int Weight);
 }
 
 /// <summary>Finds rules that call themselves before any text: their calls would never end.</summary>
@@ -125,8 +119,7 @@ internal static class LeftRecursion
     /// <exception cref="OperatingException">A rule is left-recursive; the message names it.</exception>
     public static void Check(Automaton automaton, List<RuleStates> rules)
     {
-        int[] lengths = AutomatonDepths.Lengths(automaton);
-        bool[] canBeEmpty = [.. rules.Select(rule => lengths[rule.Start] == 0)];
+        bool[] canBeEmpty = [.. rules.Select(rule => automaton.Length(rule.Start) == 0)];
         Dictionary<int, int> ruleOf = rules.Select((rule, index) => (rule.Start, index)).ToDictionary(pair => pair.Start, pair => pair.index);
         int[][] first = [.. rules.Select(rule => FirstCalls(automaton, rule.Start, ruleOf, canBeEmpty).ToArray())];
 

@@ -9,6 +9,10 @@ public sealed class CompiledGrammar
     // Any object is short; this one is like what is written.
     private const string SomeObject = "{\"a\": \"b\", \"c\": [1, {\"f\": \"g\", \"h\": [2, \"i\"]}, \"j\"], \"d\": {\"e\": null}}";
 
+    // Words of masks to prepare: hundreds where a vocabulary is small and a step therefore short.
+    private const int PreparedWords = 1 << 15;
+    private const long PreparedSizeBytes = 6L << 20;
+
     // Characters of each string, name or the like; where they are counted, each place has a mask of its own.
     private const int LetterRun = 24;
 
@@ -19,6 +23,7 @@ public sealed class CompiledGrammar
 
         // Masks that most texts need. Made here, they cost no step anything.
         LikelyText likely = new(automaton);
+        MakeNearestMasks();
         if (spec.Kind == GrammarKind.JsonObject)
         {
             MakeMasks((i, _) => i < SomeObject.Length ? SomeObject[i] : -1);
@@ -28,6 +33,45 @@ public sealed class CompiledGrammar
         MakeMasks((_, at) => likely.Next(at));
         int run = 0;
         MakeMasks((_, at) => (run = IsLetterNext(at) ? run + 1 : 0) is > 0 and <= LetterRun ? 'e' : likely.Next(at));
+    }
+
+    /// <summary>
+    /// Makes the masks of the places that the fewest bytes lead to: by ASCII, by bytes that the grammar names one by one (markers), by any where there are no others.
+    /// </summary>
+    private void MakeNearestMasks()
+    {
+        IGrouping<byte, int>[] classes = [.. Enumerable.Range(0, 256).GroupBy(value => Automaton.Classes[value])];
+        byte[] named = [.. classes.Where(members => members.First() < 0x80 || members.Count() == 1).Select(members => (byte)members.First())];
+        byte[] others = [.. classes.Select(members => (byte)members.First()).Except(named)];
+        var seen = new HashSet<Configuration>();
+        var open = new Queue<Configuration>();
+        Open(Cache.Start);
+        try
+        {
+            for (int words = 0; words < PreparedWords && Cache.SizeBytes < PreparedSizeBytes && open.TryDequeue(out Configuration? at); words += Vocabulary.MaskWords)
+            {
+                Cache.Mask(at);
+                bool isNamed = false;
+                foreach (byte value in named)
+                    isNamed |= Open(Cache.Step(at, value));
+                foreach (byte value in isNamed ? [] : others)
+                    Open(Cache.Step(at, value));
+            }
+        }
+        catch (OperatingException)
+        {
+            // A place that is too ambiguous concerns the texts that lead there, and no others.
+            open.Clear();
+        }
+
+        bool Open(Configuration next)
+        {
+            if (ReferenceEquals(next, Configuration.Dead))
+                return false;
+            if (seen.Add(Cache.TwinOf(next)))
+                open.Enqueue(next);
+            return true;
+        }
     }
 
     private bool IsLetterNext(Configuration at) => !ReferenceEquals(Cache.Step(at, (byte)'e'), Configuration.Dead);

@@ -13,6 +13,9 @@ internal sealed class Frame(int @return, Frame? parent, int depth, int id)
 
     public int Depth { get; } = depth;
 
+    /// <summary>The call with counts that no token tells from these; null: not asked for yet. Only for who makes masks.</summary>
+    public Frame? Twin { get; set; }
+
     public int Id { get; } = id;
 }
 

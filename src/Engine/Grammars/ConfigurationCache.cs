@@ -32,6 +32,16 @@ internal sealed class ConfigurationCache
     /// <summary>Before the first byte.</summary>
     public Configuration Start => Volatile.Read(ref _start);
 
+    /// <summary>Memory in use, in bytes, roughly.</summary>
+    public long SizeBytes
+    {
+        get
+        {
+            lock (_gate)
+                return _graph.SizeBytes + _masksSizeBytes;
+        }
+    }
+
     /// <summary>Masks computed since the start, those that were forgotten and made again included.</summary>
     public long MaskCount => Interlocked.Read(ref _maskCount);
 
@@ -45,6 +55,13 @@ internal sealed class ConfigurationCache
             return _graph.Step(Current(from), byteClass);
     }
 
+    /// <summary>A configuration, the same for many, that allows the same tokens.</summary>
+    public Configuration TwinOf(Configuration configuration)
+    {
+        lock (_gate)
+            return _graph.TwinOf(Current(configuration));
+    }
+
     /// <summary>The tokens that <paramref name="from"/> allows; every one leads to a text that can be completed.</summary>
     public uint[] Mask(Configuration from)
     {
@@ -53,7 +70,13 @@ internal sealed class ConfigurationCache
         lock (_gate)
         {
             Configuration current = Current(from);
-            return from.Mask = current.Mask ??= MakeMask(current);
+            if (current.Mask is null)
+            {
+                Configuration twin = _graph.TwinOf(current);
+                current.Mask = twin.Mask ??= MakeMask(twin);
+            }
+
+            return from.Mask = current.Mask;
         }
     }
 
@@ -71,7 +94,7 @@ internal sealed class ConfigurationCache
     /// <summary><paramref name="configuration"/> as the cache knows it now: it may be older than the cache's last beginning.</summary>
     private Configuration Current(Configuration configuration)
     {
-        if (_graph.SizeBytes + _masksSizeBytes > _maxSizeBytes)
+        if (SizeBytes > _maxSizeBytes)
         {
             _graph.Forget();
             _masks.Clear();

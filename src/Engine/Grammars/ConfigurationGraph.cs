@@ -89,6 +89,25 @@ internal sealed class ConfigurationGraph
         return Intern(configuration.IsComplete);
     }
 
+    /// <summary>A configuration, the same for many, that allows the same tokens: places in counted texts that no token tells apart are one.</summary>
+    public Configuration TwinOf(Configuration configuration)
+    {
+        if (!_automaton.HasTwins)
+            return configuration;
+        bool isSame = true;
+        _found.Clear();
+        foreach (Position position in configuration.Positions)
+        {
+            var twin = new Position(_automaton.TwinOf(position.State), TwinOf(position.Frame));
+            isSame &= twin == position;
+            _found.Add(twin);
+        }
+
+        return isSame ? configuration : Intern(configuration.IsComplete);
+    }
+
+    private Frame? TwinOf(Frame? frame) => frame is null ? null : frame.Twin ??= FrameOf(_automaton.TwinOf(frame.Return), TwinOf(frame.Parent), frame.Depth);
+
     private Frame? Renew(Frame? frame) => frame is null ? null : FrameOf(frame.Return, Renew(frame.Parent), frame.Depth);
 
     private void Gather(Configuration from, int byteClass, List<Position> targets)
@@ -96,7 +115,7 @@ internal sealed class ConfigurationGraph
         targets.Clear();
         foreach ((int state, Frame? frame) in from.Positions)
         {
-            foreach (Automaton.Step step in _automaton.StepsFrom(state))
+            foreach (Automaton.Step step in _automaton.StepsBy(state, byteClass))
             {
                 if (byteClass >= step.First && byteClass <= step.Last && Fits(step.To, frame))
                     targets.Add(new Position(step.To, frame));
@@ -118,14 +137,15 @@ internal sealed class ConfigurationGraph
                 if (!Fits(step.To, frame))
                     continue;
                 var target = new Position(step.To, frame);
-                int index = _targets.IndexOf(target);
+
+                // Beyond the 63rd they are told apart by class, as if each led elsewhere.
+                int index = _targets.Count < 63 ? _targets.IndexOf(target) : 63;
                 if (index < 0)
                 {
                     index = _targets.Count;
                     _targets.Add(target);
                 }
 
-                // Beyond the 64th they are told apart by class, as if each led elsewhere.
                 for (int byteClass = step.First; byteClass <= step.Last; byteClass++)
                     reached[byteClass] |= index < 63 ? 1ul << index : 1ul << 63;
             }

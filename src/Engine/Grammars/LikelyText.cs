@@ -6,8 +6,6 @@ internal sealed class LikelyText(Automaton automaton)
     /// <summary>Most bytes to prepare for.</summary>
     public const int MaxLength = 200;
 
-    private readonly int[] _lengths = AutomatonDepths.Lengths(automaton);
-
     /// <summary>The byte that begins a shortest completion; -1 if the text may end here.</summary>
     public int Next(Configuration at)
     {
@@ -18,12 +16,12 @@ internal sealed class LikelyText(Automaton automaton)
         {
             long around = 0;
             for (Frame? frame = position.Frame; frame is not null; frame = frame.Parent)
-                around += _lengths[frame.Return];
+                around += automaton.Length(frame.Return);
             foreach (Automaton.Step step in automaton.StepsFrom(position.State))
             {
                 // A way that is nested too deep is a dead end, and then it is not worth more search.
-                if (_lengths[step.To] + around < best.Length)
-                    best = (_lengths[step.To] + around, step.First);
+                if (automaton.Length(step.To) + around < best.Length)
+                    best = (automaton.Length(step.To) + around, step.First);
             }
         }
 

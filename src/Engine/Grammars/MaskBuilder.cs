@@ -29,13 +29,14 @@ internal sealed class MaskBuilder(ConfigurationGraph graph, Automaton automaton,
 
         Array.Clear(_path);
         Array.Clear(_exceptionPath);
-        _exceptions.Clear();
         return mask;
     }
 
     private void Walk(Configuration from)
     {
+        // Those of a walk that was given up too.
         _allowed.Clear();
+        _exceptions.Clear();
         ReadOnlySpan<TokenGroup> groups = vocabulary.Groups.Groups;
         _path[0] = from;
         for (int i = 0; i < groups.Length - 1;)

@@ -19,6 +19,18 @@ internal abstract record Node
 
     public static Node Maybe(Node part) => new Repeat(part, 0, 1);
 
+    /// <summary>Whether it plainly has no empty text.</summary>
+    public bool IsText => this switch
+    {
+        Literal literal => literal.Bytes.Length > 0,
+        Character => true,
+        Sequence sequence => sequence.Parts.Any(part => part.IsText),
+        Choice choice => choice.Alternatives.All(alternative => alternative.IsText),
+        Repeat repeat => repeat.Min > 0 && repeat.Part.IsText,
+        Nested nested => nested.Inner.IsText,
+        _ => false,
+    };
+
     /// <summary>The same texts with each character written otherwise.</summary>
     /// <param name="write">How a character of a set is written.</param>
     public Node Written(Func<CodePoints, Node> write) => this switch
@@ -27,7 +39,7 @@ internal abstract record Node
         Sequence sequence => new Sequence([.. sequence.Parts.Select(part => part.Written(write))]),
         Choice choice => new Choice([.. choice.Alternatives.Select(alternative => alternative.Written(write))]),
         Repeat repeat => repeat with { Part = repeat.Part.Written(write) },
-        Graph graph => graph with { Edges = [.. graph.Edges.Select(edge => edge with { Label = edge.Label.Written(write) })] },
+        Graph graph => graph.WithLabels(label => label.Written(write)),
         _ => this,
     };
 
@@ -56,11 +68,38 @@ internal abstract record Node
     public sealed record Nested(Node Inner) : Node;
 
     /// <summary>The texts along the ways from state 0 to an accepting state.</summary>
-    public sealed record Graph(IReadOnlyList<GraphEdge> Edges, IReadOnlyList<int> Accepting) : Node;
+    public sealed record Graph(IReadOnlyList<GraphEdge> Edges, IReadOnlyList<int> Accepting) : Node
+    {
+        /// <summary>Which states count how far a text has come; null if none does.</summary>
+        public GraphLengths? Lengths { get; init; }
+
+        /// <summary>The same with other labels; edges of one label share the new one too.</summary>
+        public Graph WithLabels(Func<Node, Node> change)
+        {
+            var changed = new Dictionary<Node, Node>(ReferenceEqualityComparer.Instance);
+            return this with { Edges = [.. Edges.Select(edge => edge with { Label = Changed(edge.Label) })] };
+
+            Node Changed(Node label)
+            {
+                if (!changed.TryGetValue(label, out Node? made))
+                    changed.Add(label, made = change(label));
+                return made;
+            }
+        }
+    }
 }
 
 /// <summary>A way from one state of a <see cref="Node.Graph"/> to another.</summary>
 internal sealed record GraphEdge(int From, Node Label, int To);
+
+/// <summary>
+/// States of a <see cref="Node.Graph"/> that differ in nothing but a length, which every step makes greater by no more than the bytes it writes: those of one shape allow the
+/// same as long as the text comes near neither bound.
+/// </summary>
+/// <param name="Min">Least length of a whole text.</param>
+/// <param name="Max">Greatest length; null if there is none.</param>
+/// <param name="States">Shape and length by the state's number.</param>
+internal sealed record GraphLengths(int Min, int? Max, IReadOnlyDictionary<int, (int Shape, int Length)> States);
 
 /// <summary>A named part of a grammar; its automaton exists once, however often it is called.</summary>
 internal sealed class Rule(string name)

@@ -10,6 +10,7 @@ internal sealed class CharacterAutomaton
     private readonly string _path;
     private int _stateCount = 2;
     private ILookup<int, (int From, CodePoints? Set, int To)>? _from;
+    private GraphLengths? _lengths;
 
     private CharacterAutomaton(string path) => _path = path;
 
@@ -48,16 +49,18 @@ internal sealed class CharacterAutomaton
 
         for (int length = min; length <= (max ?? min); length++)
             made.AddEdge(At(length), null, 1);
+        made._lengths = new GraphLengths(min, max, Enumerable.Range(0, (max ?? min) + 1).ToDictionary(At, length => (0, length)));
         return made;
     }
 
-    /// <summary>Strings of both: the states of the product, as far as they are reached.</summary>
+    /// <summary>Strings of both: the states of the product, as far as they are reached. Those of the first may be counted in length.</summary>
     /// <exception cref="OperatingException">Too large.</exception>
     public static CharacterAutomaton Both(CharacterAutomaton first, CharacterAutomaton second, string path)
     {
         var made = new CharacterAutomaton(path);
         var states = new Dictionary<(int, int), int> { [(0, 0)] = 0, [(1, 1)] = 1 };
         var open = new Queue<(int, int)>([(0, 0)]);
+        var shared = new Dictionary<(CodePoints, CodePoints), CodePoints>();
         ILookup<int, (int From, CodePoints? Set, int To)> firstFrom = first.From, secondFrom = second.From;
         while (open.TryDequeue(out (int First, int Second) at))
         {
@@ -67,8 +70,8 @@ internal sealed class CharacterAutomaton
                     Add(at, null, (to, at.Second));
                 foreach ((_, CodePoints? other, int otherTo) in secondFrom[at.Second])
                 {
-                    if (set is not null && other is not null && set.Intersect(other) is { IsEmpty: false } shared)
-                        Add(at, shared, (to, otherTo));
+                    if (set is not null && other is not null && Shared(set, other) is { IsEmpty: false } both)
+                        Add(at, both, (to, otherTo));
                 }
             }
 
@@ -79,7 +82,30 @@ internal sealed class CharacterAutomaton
             }
         }
 
+        if (first._lengths is { } lengths)
+        {
+            var shapes = new Dictionary<(int, int), int>();
+            made._lengths = lengths with
+            {
+                States = states.Where(pair => lengths.States.ContainsKey(pair.Key.Item1)).ToDictionary(pair => pair.Value, pair => (Shape(pair.Key), lengths.States[pair.Key.Item1].Length)),
+            };
+
+            int Shape((int First, int Second) at)
+            {
+                (int, int) key = (lengths.States[at.First].Shape, at.Second);
+                shapes.TryAdd(key, shapes.Count);
+                return shapes[key];
+            }
+        }
+
         return made;
+
+        CodePoints Shared(CodePoints set, CodePoints other)
+        {
+            if (!shared.TryGetValue((set, other), out CodePoints? both))
+                shared.Add((set, other), both = set.Intersect(other));
+            return both;
+        }
 
         void Add((int, int) from, CodePoints? set, (int, int) to)
         {
@@ -219,8 +245,18 @@ internal sealed class CharacterAutomaton
 
     /// <summary>The same as a node.</summary>
     /// <param name="character">How one character of a set is written.</param>
-    public Node ToNode(Func<CodePoints, Node> character) =>
-        new Node.Graph([.. _edges.Select(edge => new GraphEdge(edge.From, edge.Set is { } set ? character(set) : Node.Empty, edge.To))], [1]);
+    public Node ToNode(Func<CodePoints, Node> character)
+    {
+        var labels = new Dictionary<CodePoints, Node>();
+        return new Node.Graph([.. _edges.Select(edge => new GraphEdge(edge.From, edge.Set is { } set ? Label(set) : Node.Empty, edge.To))], [1]) { Lengths = _lengths };
+
+        Node Label(CodePoints set)
+        {
+            if (!labels.TryGetValue(set, out Node? label))
+                labels.Add(set, label = character(set));
+            return label;
+        }
+    }
 
     private void AddEdge(int from, CodePoints? set, int to)
     {
