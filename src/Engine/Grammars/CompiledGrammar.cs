@@ -10,7 +10,7 @@ public sealed class CompiledGrammar
     private const string SomeObject = "{\"a\": \"b\", \"c\": [1, {\"f\": \"g\", \"h\": [2, \"i\"]}, \"j\"], \"d\": {\"e\": null}}";
 
     // Words of masks to prepare: hundreds where a vocabulary is small and a step therefore short.
-    private const int PreparedWords = 1 << 15;
+    private const int PreparedWords = 1 << 16;
     private const long PreparedSizeBytes = 6L << 20;
 
     // Characters of each string, name or the like; where they are counted, each place has a mask of its own.
