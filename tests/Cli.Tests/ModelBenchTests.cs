@@ -58,7 +58,7 @@ public sealed class ModelBenchTests
     [Fact]
     public async Task Bench_kernels_measures_every_type_and_number_of_rows()
     {
-        Outcome run = await Command.Run(["bench", "kernels", "--shape", "60x130,128x64", "--rows", "1,7", "--types", "f32,bf16,fp8,w8a8", "--megabytes", "1", "--threads", "2", "--runs", "1", "--json"]);
+        Outcome run = await Command.Run(["bench", "kernels", "--shape", "60x130,128x64", "--rows", "1,7", "--types", "f32,bf16,fp8,w8a8", "--megabytes", "1", "--offset", "8", "--threads", "2", "--runs", "1", "--json"]);
         Assert.True(run.Code == 0, run.Error);
         using JsonDocument document = JsonDocument.Parse(run.Out);
         JsonElement[] products = [.. document.RootElement.GetProperty("products").EnumerateArray()];
@@ -138,6 +138,7 @@ public sealed class ModelBenchTests
     [Theory]
     [InlineData("layer", "--experts", "7")]
     [InlineData("kernels", "--shape", "512")]
+    [InlineData("kernels", "--offset", "64")]
     [InlineData("kernels", "--types", "f32,int3")]
     [InlineData("model", "--kv-dtype", "int3")]
     [InlineData("model", "--batch", "1,x")]

@@ -29,13 +29,14 @@ internal static class KernelBench
     private static readonly Option<string> Rows = new("--rows") { Description = "Rows that are multiplied", DefaultValueFactory = _ => "1,2,4,8,16,64,512", HelpName = "N,N,..." };
     private static readonly Option<string> Types = new("--types") { Description = "Weights: f32, bf16, fp8, w8a8", DefaultValueFactory = _ => "f32,bf16,fp8,w8a8", HelpName = "T,T,..." };
     private static readonly Option<int> Megabytes = new("--megabytes") { Description = "Size of all matrices of a type; take much more than the caches hold", DefaultValueFactory = _ => 192 };
+    private static readonly Option<int> Offset = new("--offset") { Description = "Bytes behind the beginning of a cache line at which weights begin, 0 to 63, as in checkpoints of other writers; not for w8a8", DefaultValueFactory = _ => 0 };
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads", DefaultValueFactory = _ => Environment.ProcessorCount };
     private static readonly Option<int> Runs = new("--runs") { Description = "Measurements of each kind; medians are shown", DefaultValueFactory = _ => 7 };
     private static readonly Option<bool> Json = new("--json") { Description = "Print the figures as JSON" };
 
     public static Command Create()
     {
-        var command = new Command("kernels", "Matrix products by type of weights and number of rows, beside memory bandwidth and multiply-add rate of the same moment") { Shapes, Rows, Types, Megabytes, Threads, Runs, Json };
+        var command = new Command("kernels", "Matrix products by type of weights and number of rows, beside memory bandwidth and multiply-add rate of the same moment") { Shapes, Rows, Types, Megabytes, Offset, Threads, Runs, Json };
         command.SetAction(parsed => Run(parsed));
         return command;
     }
@@ -44,6 +45,7 @@ internal static class KernelBench
     {
         BenchOptions.RequirePositive(parsed, Megabytes, Runs);
         BenchOptions.RequireThreads(parsed, Threads);
+        if (parsed.GetValue(Offset) is < 0 or > 63) throw new ArgumentException($"--offset: {parsed.GetValue(Offset)} is not from 0 to 63");
         int[] rows = BenchOptions.Numbers(parsed, Rows, 4096);
         (int Outputs, int Inputs)[] shapes = [.. parsed.GetValue(Shapes)!.Split(',', StringSplitOptions.TrimEntries).Select(ReadShape)];
         string[] types = parsed.GetValue(Types)!.Split(',', StringSplitOptions.TrimEntries);
@@ -55,7 +57,7 @@ internal static class KernelBench
         {
             foreach ((string name, DType type, bool isInt8) in kinds)
             {
-                using var run = new KernelRun(workers, type, isInt8, outputs, inputs, rows.Max(), (long)parsed.GetValue(Megabytes) << 20);
+                using var run = new KernelRun(workers, type, isInt8, outputs, inputs, rows.Max(), (long)parsed.GetValue(Megabytes) << 20, parsed.GetValue(Offset));
                 figures.AddRange(Measure(run, speed, rows, parsed.GetValue(Runs), $"{outputs}x{inputs}", name, 2.0 * outputs * inputs));
             }
         }

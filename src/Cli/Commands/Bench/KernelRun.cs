@@ -28,7 +28,8 @@ internal sealed unsafe class KernelRun : IDisposable
     /// <param name="inputs">Columns of a matrix.</param>
     /// <param name="mostRows">Most rows that are multiplied.</param>
     /// <param name="sizeBytes">Bytes of all matrices, about.</param>
-    public KernelRun(WorkerPool workers, DType type, bool isInt8, int outputs, int inputs, int mostRows, long sizeBytes)
+    /// <param name="offset">Bytes behind the beginning of a cache line at which the first matrix begins.</param>
+    public KernelRun(WorkerPool workers, DType type, bool isInt8, int outputs, int inputs, int mostRows, long sizeBytes, int offset)
     {
         _workers = workers;
         var random = new Random(7);
@@ -39,7 +40,7 @@ internal sealed unsafe class KernelRun : IDisposable
         var scales = type == DType.F8E4M3 ? _memory.Floats(blocks) : null;
         for (int i = 0; scales != null && i < blocks; i++) scales[i] = 0.01f + random.NextSingle();
         _weights = new Weight[(int)Math.Clamp(sizeBytes / MatrixSizeBytes, workers.ThreadCount, 1 << 16)];
-        byte* first = (byte*)_memory.Bytes(stored), all = isInt8 ? first : (byte*)_memory.Bytes(stored * _weights.Length);
+        byte* first = (byte*)_memory.Bytes(stored), all = isInt8 ? first : (byte*)_memory.Bytes((stored * _weights.Length) + offset) + offset;
         Fill(first, type, (long)outputs * inputs, random);
         for (int i = 0; i < _weights.Length; i++)
         {
