@@ -33,6 +33,7 @@ internal sealed class SiloCommandOptions
     private readonly Option<int> _drainGrace = new("--drain-grace") { Description = "Seconds that a silo that is to end waits for its sequences and experts to move", DefaultValueFactory = _ => 30, HelpName = "S" };
 
     private readonly Option<double> _missingTimeout = new("--missing-timeout") { Description = "Seconds that a step waits for an expert that no silo holds, before its sequences are given back to the gateway", DefaultValueFactory = _ => 30, HelpName = "S" };
+    private readonly Option<double?> _suspectTimeout = SuspectTimeout.Option("another silo", defaultSeconds: 0.4);
 
     public void AddTo(Command command)
     {
@@ -41,7 +42,7 @@ internal sealed class SiloCommandOptions
         Option[] options =
         [
             _name, _role, _slots, _expertMemory, _expertThreads, _labels, _replicas, _redundant, _advertise, _listenAll, _siloPort, _gatewayPort, _transportPort, _secret, _tlsCertificate,
-            _tlsKey, _tlsAuthority, _tcpOnly, _drainGrace, _missingTimeout,
+            _tlsKey, _tlsAuthority, _tcpOnly, _drainGrace, _missingTimeout, _suspectTimeout,
         ];
         foreach (Option option in options) command.Add(option);
     }
@@ -90,8 +91,14 @@ internal sealed class SiloCommandOptions
         string secret = Secret(parsed);
         if (secret.Length == 0 && !IPAddress.IsLoopback(address))
             throw new ArgumentException($"--secret-file: a silo that others can reach needs the cluster's secret (or {SecretVariable}), such as 'openssl rand -hex 32' gives");
+        var defaults = new TransportOptions();
+        int suspectMs = SuspectTimeout.Ms(parsed, _suspectTimeout) ?? defaults.SuspectMs;
         return new TransportOptions
         {
+            SuspectMs = suspectMs,
+            // Where silence is forgiven for longer, so is a slow greeting.
+            ConnectTimeoutMs = Math.Max(defaults.ConnectTimeoutMs, suspectMs),
+            HandshakeTimeoutMs = Math.Max(defaults.HandshakeTimeoutMs, suspectMs),
             ListenHost = parsed.GetValue(_listenAll) ? "*" : address.ToString(),
             AdvertisedHost = address.ToString(),
             Port = parsed.GetValue(_transportPort) is >= 0 and <= IPEndPoint.MaxPort and var port ? port : throw new ArgumentException($"--transport-port: {parsed.GetValue(_transportPort)} is out of range; it must be 0 to 65535"),

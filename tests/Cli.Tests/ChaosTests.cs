@@ -70,15 +70,22 @@ public sealed class ChaosTests
     [Fact]
     public async Task A_process_is_known_by_its_start_too()
     {
-        using Process sleeper = Process.Start("sleep", "60")!;
-        ProcessIdentity identity = ProcessIdentity.Of(sleeper.Id)!.Value;
-        Assert.True(identity.IsAlive);
-        // The same id with another start is another process: it gets no signal.
-        Assert.False((identity with { StartTicks = identity.StartTicks - 1 }).Send(Signal.Kill));
-        Assert.False(await identity.WaitForExit(TimeSpan.FromMilliseconds(50)));
-        Assert.True(identity.Send(Signal.Kill));
-        Assert.True(await identity.WaitForExit(TimeSpan.FromMinutes(2)));
-        Assert.Null(ProcessIdentity.Of(int.MaxValue));
+        using Process sleeper = Process.Start("sleep", "3600")!;
+        try
+        {
+            ProcessIdentity identity = ProcessIdentity.Of(sleeper.Id)!.Value;
+            Assert.True(identity.IsAlive);
+            // The same id with another start is another process: it gets no signal.
+            Assert.False((identity with { StartTicks = identity.StartTicks - 1 }).Send(Signal.Kill));
+            Assert.False(await identity.WaitForExit(TimeSpan.FromMilliseconds(50)));
+            Assert.True(identity.Send(Signal.Kill));
+            Assert.True(await identity.WaitForExit(TimeSpan.FromMinutes(2)));
+            Assert.Null(ProcessIdentity.Of(int.MaxValue));
+        }
+        finally
+        {
+            sleeper.Kill();
+        }
     }
 
     [Fact]

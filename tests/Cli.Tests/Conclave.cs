@@ -13,7 +13,7 @@ internal sealed record Outcome(int Code, string Out, string Error)
 /// <summary>Runs the command as a user does: its own process, arguments, stdin, exit code.</summary>
 internal static class Command
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(7);
 
     /// <summary>Folder that holds Cluster.sln.</summary>
     public static string Root { get; } = FindRoot();

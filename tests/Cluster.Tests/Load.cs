@@ -8,29 +8,28 @@ internal sealed class Load
 {
     private const int Seed = 11, CaseCount = 10, Streams = 4;
 
-    private readonly IReadOnlyList<ChaosCase> _cases = ChaosLoad.Create(Seed, CaseCount);
-    private IReadOnlyList<Answer> _expected = [];
+    private static readonly IReadOnlyList<ChaosCase> Cases = ChaosLoad.Create(Seed, CaseCount);
+    private static readonly Lazy<Task<Load>> Demo = new(async () => new Load(await UndisturbedRun.Answers(Cases, ["--model", Command.DemoModel], Streams, CancellationToken.None)));
 
-    /// <summary>Computes the answers in one process.</summary>
-    public static async Task<Load> Create(params string[] serveArguments)
-    {
-        var load = new Load();
-        load._expected = await UndisturbedRun.Answers(load._cases, serveArguments, Streams, CancellationToken.None);
-        return load;
-    }
+    private readonly IReadOnlyList<Answer> _expected;
+
+    private Load(IReadOnlyList<Answer> expected) => _expected = expected;
+
+    /// <summary>Requests to the demo model; their answers are computed by one process, once for all tests.</summary>
+    public static Task<Load> OfDemo() => Demo.Value;
 
     /// <summary>Runs each request once.</summary>
     public async Task RunOnce(IReadOnlyList<Uri> gateways)
     {
         using var client = new LoadClient();
-        Exchange[] exchanges = await Task.WhenAll(_cases.Select(c => client.Run(gateways[c.Number % gateways.Count], c, CancellationToken.None)));
+        Exchange[] exchanges = await Task.WhenAll(Cases.Select(c => client.Run(gateways[c.Number % gateways.Count], c, CancellationToken.None)));
         foreach (Exchange exchange in exchanges) Assert.Equal(_expected[exchange.Case.Number], exchange.Answer);
     }
 
     /// <summary>Keeps requests under way while <paramref name="action"/> runs; every one must be answered, with the right tokens. Returns how many were.</summary>
     public async Task<int> During(Func<IReadOnlyList<Member>> gateways, Func<Task> action, int mayRetry = 0)
     {
-        using var runner = new LoadRunner(_cases, _expected, gateways);
+        using var runner = new LoadRunner(Cases, _expected, gateways);
         using var enough = new CancellationTokenSource();
         Task running = runner.Run(Streams, enough.Token);
         try

@@ -45,10 +45,10 @@ public sealed class ManyHostsTests : IAsyncLifetime
     public async Task Streams_go_on_when_a_host_is_cut_off()
     {
         if (_hosts is null) return;
-        Load load = await Load.Create("--model", Command.DemoModel);
+        Load load = await Load.OfDemo();
         await StartSilos(_hosts, Command.DemoModel, "demo-cluster");
         var address = new Uri($"http://{_hosts.Address(GatewayHost)}:{HttpPort}");
-        _hosts.Start(GatewayHost, "gateway", [.. Launcher.OwnProgram, "gateway", "--model", Command.DemoModel, "--listen", $"{_hosts.Address(GatewayHost)}:{HttpPort}", .. Membership(_hosts, "demo-cluster")]);
+        _hosts.Start(GatewayHost, "gateway", [.. Launcher.OwnProgram, "gateway", "--model", Command.DemoModel, "--listen", $"{_hosts.Address(GatewayHost)}:{HttpPort}", .. TestCluster.Patient, .. Membership(_hosts, "demo-cluster")]);
         using var probe = new ReadinessProbe();
         await Eventually.Holds(() => probe.AnswersChat(address, CancellationToken.None), () => $"the gateway does not answer: {probe.LastAnswer} {_hosts.LogEnd("gateway")}");
         await load.RunOnce([address]);
@@ -92,7 +92,7 @@ public sealed class ManyHostsTests : IAsyncLifetime
             [
                 .. Launcher.OwnProgram, "silo", "--model", model, "--name", $"silo-{i + 1}", "--threads", "1", "--replicas", "2", "--advertise", address, "--silo-port", $"{SiloPort}",
                 "--gateway-port", $"{ClientPort}", "--transport-port", $"{TransportPort}", "--health-listen", $"{address}:{HealthPort}", "--labels", $"host=h{i + 1}",
-                "--secret-file", hosts.File("secret"), "--no-unix-socket", .. Membership(hosts, cluster),
+                "--secret-file", hosts.File("secret"), "--no-unix-socket", .. TestCluster.Forgiving, .. Membership(hosts, cluster),
             ]);
         }
 

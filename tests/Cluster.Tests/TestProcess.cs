@@ -18,7 +18,7 @@ internal sealed record Outcome(int Code, string Out, string Error)
 /// <summary>Runs the command as a user does.</summary>
 internal static class Command
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(7);
 
     public static async Task<Outcome> Run(params string[] arguments)
     {

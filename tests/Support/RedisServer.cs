@@ -10,6 +10,8 @@ namespace Conclave.Tests.Support;
 /// </summary>
 public sealed class RedisServer : IAsyncDisposable
 {
+    private const int MaxPorts = 5;
+
     private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("conclave-redis-");
@@ -28,16 +30,21 @@ public sealed class RedisServer : IAsyncDisposable
     /// <exception cref="InvalidOperationException">There is no redis-server, or it does not start.</exception>
     public static async Task<RedisServer> StartAsync(string? password = null)
     {
-        var server = new RedisServer(FreePorts.Next(), password);
-        try
+        for (int attempt = 1; ; attempt++)
         {
-            await server.RestartAsync();
-            return server;
-        }
-        catch
-        {
-            await server.DisposeAsync();
-            throw;
+            var server = new RedisServer(FreePorts.Next(), password);
+            try
+            {
+                await server.RestartAsync();
+                return server;
+            }
+            catch (Exception e)
+            {
+                bool hasEnded = server._process is { HasExited: true };
+                await server.DisposeAsync();
+                // Somebody may have taken the port since it was looked at.
+                if (e is not InvalidOperationException || !hasEnded || attempt == MaxPorts) throw;
+            }
         }
     }
 
@@ -75,6 +82,8 @@ public sealed class RedisServer : IAsyncDisposable
         catch (Exception e) when (e is IOException or SocketException or TimeoutException)
         {
             _process.Kill();
+            // Until it is gone it has the port.
+            await _process.WaitForExitAsync();
         }
         _process.Dispose();
         _process = null;

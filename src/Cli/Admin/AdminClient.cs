@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Conclave.Cli.Local;
 using Conclave.Grains;
 using Microsoft.Extensions.DependencyInjection;
@@ -14,7 +15,8 @@ namespace Conclave.Cli.Admin;
 /// <summary>A client of a running cluster, for looking after it.</summary>
 internal sealed class AdminClient : IAsyncDisposable
 {
-    private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(15), AnswerLimit = TimeSpan.FromSeconds(3), ListPeriod = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ConnectLimit = TimeSpan.FromMinutes(1), AnswerLimit = TimeSpan.FromSeconds(10), ListPeriod = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MapLimit = TimeSpan.FromMinutes(1), MapPause = TimeSpan.FromMilliseconds(200);
 
     private readonly IHost _host;
     private readonly IClusterClient _client;
@@ -62,6 +64,23 @@ internal sealed class AdminClient : IAsyncDisposable
         {
             host.Dispose();
             throw new InvalidOperationException($"the cluster '{membership.ClusterId}' cannot be reached: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Asks the map grain, and again while it is on its way from a silo that leaves or died to another one: for what may be asked twice.</summary>
+    public async Task<T> AskMap<T>(Func<IExpertMapGrain, Task<T>> question, CancellationToken cancellationToken)
+    {
+        long began = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await question(Map).WaitAsync(cancellationToken);
+            }
+            catch (Exception e) when (Calls.MayBeRepeated(e) && !cancellationToken.IsCancellationRequested && Stopwatch.GetElapsedTime(began) < MapLimit)
+            {
+                await Task.Delay(MapPause, cancellationToken);
+            }
         }
     }
 

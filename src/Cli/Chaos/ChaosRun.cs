@@ -12,7 +12,7 @@ namespace Conclave.Cli.Chaos;
 /// </summary>
 internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silos, int replicas, Action<string> report)
 {
-    private static readonly TimeSpan WholeLimit = TimeSpan.FromSeconds(30), LeaveLimit = TimeSpan.FromSeconds(60), WakeLimit = TimeSpan.FromSeconds(10), Poll = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan WholeLimit = TimeSpan.FromMinutes(2), LeaveLimit = TimeSpan.FromMinutes(2), WakeLimit = TimeSpan.FromMinutes(2), AnswerLimit = TimeSpan.FromSeconds(20), Poll = TimeSpan.FromMilliseconds(100);
 
     private readonly List<Disturbance> _disturbances = [];
     private readonly List<Task> _background = [];
@@ -108,7 +108,8 @@ internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silo
 
     private async Task Drain(Member silo, CancellationToken cancellationToken)
     {
-        await admin.Map.Drain(SiloNames.Find((await admin.Map.Current()).Silos, silo.Name).Silo);
+        string address = SiloNames.Find((await admin.AskMap(map => map.Current(), cancellationToken)).Silos, silo.Name).Silo;
+        await admin.AskMap(map => map.Drain(address), cancellationToken);
         if (!await silo.Process.WaitForExit(LeaveLimit, cancellationToken)) _faults.Enqueue($"{silo.Name} was drained but has not ended after {LeaveLimit.TotalSeconds:F0} s");
         else if (await cluster.ExitCode(silo) is not 0 and var code) _faults.Enqueue($"{silo.Name} was drained and ended with {code}, not 0");
     }
@@ -132,7 +133,7 @@ internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silo
         long woke = Stopwatch.GetTimestamp();
         while (silo.IsAlive && Stopwatch.GetElapsedTime(woke) < WakeLimit)
         {
-            if (Stopwatch.GetElapsedTime(woke) > TimeSpan.FromSeconds(2) && (await admin.Map.Current()).Silos.Any(offer => offer.Name == silo.Name))
+            if (Stopwatch.GetElapsedTime(woke) > TimeSpan.FromSeconds(2) && (await admin.AskMap(map => map.Current(), cancellationToken)).Silos.Any(offer => offer.Name == silo.Name))
             {
                 _silos = [.. _silos.Where(other => other != silo), silo];
                 return;
@@ -155,11 +156,11 @@ internal sealed class ChaosRun(LocalCluster cluster, AdminClient admin, int silo
         {
             try
             {
-                PlacementStatus placement = await admin.Map.Placement().WaitAsync(TimeSpan.FromSeconds(5), cancellationToken);
+                PlacementStatus placement = await admin.Map.Placement().WaitAsync(AnswerLimit, cancellationToken);
                 if (Wholeness.Missing(placement, [.. _silos.Where(silo => silo.IsAlive).Select(silo => silo.Name)], replicas) is not { } why) return;
                 missing = why;
             }
-            catch (Exception e) when (e is not OperationCanceledException)
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
             {
                 // The map grain is on its way to another silo.
                 missing = e.Message;

@@ -41,7 +41,7 @@ internal sealed record Exchange(ChaosCase Case, Answer Answer, long Began, IRead
 internal sealed class LoadClient : IDisposable
 {
     // Longer than any recovery: who waits longer hangs.
-    private readonly HttpClient _http = new(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(5) }) { Timeout = TimeSpan.FromSeconds(90) };
+    private readonly HttpClient _http = new(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromMinutes(1) }) { Timeout = TimeSpan.FromMinutes(5) };
 
     /// <summary>Runs one request to its end.</summary>
     /// <exception cref="HttpRequestException">The server refused it or broke it off.</exception>

@@ -8,7 +8,7 @@ namespace Conclave.Cli.Chaos;
 internal sealed class LoadRunner(IReadOnlyList<ChaosCase> cases, IReadOnlyList<Answer> expected, Func<IReadOnlyList<Member>> gateways) : IDisposable
 {
     private const int MaxTries = 5;
-    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100), DeathLimit = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100), DeathLimit = TimeSpan.FromSeconds(30);
 
     private readonly LoadClient _client = new();
     private readonly ConcurrentQueue<Exchange> _exchanges = new();

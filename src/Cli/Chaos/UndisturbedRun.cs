@@ -6,7 +6,7 @@ namespace Conclave.Cli.Chaos;
 /// <summary>What one process answers that nobody disturbs: what every answer of the cluster must be, to the last bit.</summary>
 internal static class UndisturbedRun
 {
-    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(3), EndLimit = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(6), EndLimit = TimeSpan.FromSeconds(20);
 
     /// <summary>The answers, by number of the case.</summary>
     /// <exception cref="InvalidOperationException">The server does not start.</exception>

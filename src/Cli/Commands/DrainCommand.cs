@@ -27,11 +27,12 @@ internal static class DrainCommand
     {
         if (parsed.GetValue(Limit) < 1) throw new ArgumentException($"--timeout: {parsed.GetValue(Limit)} is out of range; it must be 1 or more");
         await using AdminClient cluster = await Admin.Connect(parsed, cancellationToken);
-        SiloOffer silo = SiloNames.Find((await cluster.Map.Current()).Silos, parsed.GetValue(Silo)!);
+        SiloOffer silo = SiloNames.Find((await cluster.AskMap(map => map.Current(), cancellationToken)).Silos, parsed.GetValue(Silo)!);
         long began = Stopwatch.GetTimestamp();
-        await cluster.Map.Drain(silo.Silo);
+        // The map grain may be on the very silo that leaves.
+        await cluster.AskMap(map => map.Drain(silo.Silo), cancellationToken);
         string last = "";
-        while (await cluster.Map.Placement() is { } placement && placement.View.Silos.Any(member => member.Silo == silo.Silo))
+        while (await cluster.AskMap(map => map.Placement(), cancellationToken) is { } placement && placement.View.Silos.Any(member => member.Silo == silo.Silo))
         {
             string progress = await Progress(cluster, placement, silo);
             if (progress != last) await Console.Error.WriteLineAsync($"{Stopwatch.GetElapsedTime(began).TotalSeconds.ToString("F1", CultureInfo.InvariantCulture)} s: {last = progress}");

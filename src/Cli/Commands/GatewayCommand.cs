@@ -16,6 +16,7 @@ internal static class GatewayCommand
     private static readonly ListenOptions Listen = new();
     private static readonly ClusterOptions Cluster = new(ClusterOptions.Side.Client);
     private static readonly Option<double> Patience = new("--patience") { Description = "Seconds that a request is kept trying while no silo can serve it, before it gets 503", DefaultValueFactory = _ => 60, HelpName = "S" };
+    private static readonly Option<double?> Suspect = SuspectTimeout.Option("a silo that owes tokens", defaultSeconds: 0.6);
     private static readonly Option<LogLevel> Log = ServeHost.LogOption();
 
     public static Command Create()
@@ -24,6 +25,7 @@ internal static class GatewayCommand
         Listen.AddTo(command);
         Cluster.AddTo(command);
         command.Add(Patience);
+        command.Add(Suspect);
         command.Add(Log);
         command.SetAction(Run);
         return command;
@@ -32,11 +34,9 @@ internal static class GatewayCommand
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         Membership membership = Cluster.Membership(parsed);
-        double patience = parsed.GetValue(Patience);
-        if (!(patience is >= 0.1 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--patience: {patience} is out of range; it must be 0.1 to 86400 seconds"));
         GatewayOptions gateway = Listen.Gateway(parsed, parsed.GetValue(Model) ?? DemoModel.Find(), ModelOptions.Variant(parsed.GetValue(ChatFormat))) with
         {
-            Failover = new FailoverOptions { PatienceMs = (int)(patience * 1000) },
+            Failover = Failover(parsed),
             Cluster = new ClusterConnection
             {
                 ClusterId = membership.ClusterId,
@@ -54,5 +54,15 @@ internal static class GatewayCommand
         ListenOptions.Announce(gateway);
         await app.WaitForShutdownAsync(cancellationToken);
         return CommandLine.Done;
+    }
+
+    private static FailoverOptions Failover(ParseResult parsed)
+    {
+        double patience = parsed.GetValue(Patience);
+        if (!(patience is >= 0.1 and <= 86_400)) throw new ArgumentException(FormattableString.Invariant($"--patience: {patience} is out of range; it must be 0.1 to 86400 seconds"));
+        FailoverOptions failover = new() { PatienceMs = (int)(patience * 1000) };
+        if (SuspectTimeout.Ms(parsed, Suspect) is not { } suspectMs) return failover;
+        // Who may be silent for that long may answer questions as late.
+        return failover with { SilenceMs = suspectMs, ProbeTimeoutMs = Math.Max(failover.ProbeTimeoutMs, suspectMs), ViewTimeoutMs = Math.Max(failover.ViewTimeoutMs, suspectMs) };
     }
 }

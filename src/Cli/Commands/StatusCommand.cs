@@ -22,7 +22,7 @@ internal static class StatusCommand
     private static async Task<int> Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         await using AdminClient cluster = await Admin.Connect(parsed, cancellationToken);
-        PlacementStatus placement = await cluster.Map.Placement();
+        PlacementStatus placement = await cluster.AskMap(map => map.Placement(), cancellationToken);
         string[] silos = [.. placement.View.Silos.Where(offer => offer.Attention).Select(offer => offer.Silo)];
         IReadOnlyDictionary<string, RankStatus?> first = await cluster.Ranks(silos);
         long began = Stopwatch.GetTimestamp();

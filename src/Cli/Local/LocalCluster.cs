@@ -11,7 +11,7 @@ namespace Conclave.Cli.Local;
 /// <param name="report">Told of each step, for people.</param>
 internal sealed class LocalCluster(LocalClusterDirectory directory, Action<string> report)
 {
-    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(3), GraceLimit = TimeSpan.FromSeconds(10), KillLimit = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(6), GraceLimit = TimeSpan.FromSeconds(10), KillLimit = TimeSpan.FromMinutes(2);
 
     private readonly Lock _gate = new();
     private readonly HashSet<int> _ports = [];

@@ -22,13 +22,15 @@ internal sealed class LocalSiloOptions
     ];
 
     private readonly Option<string?>[] _silo = [new("--slots") { Description = "Slots of expert memory of each silo", HelpName = "N" }];
+    private readonly Option<string?> _suspectTimeout = new("--suspect-timeout") { Description = "Seconds of silence after which silos and gateways take a silo for dead", HelpName = "S" };
+    private readonly Option<string?> _patience = new("--patience") { Description = "Seconds that gateways keep a request trying while no silo can serve it", HelpName = "S" };
 
     public LocalSiloOptions(int defaultReplicas) =>
         _replicas = new Option<int>("--replicas") { Description = "Replicas of every expert, on different silos", DefaultValueFactory = _ => defaultReplicas, HelpName = "N" };
 
     public void AddTo(Command command)
     {
-        Option[] options = [_model, _threads, _replicas, .. _silo, .. _engine, _chatFormat];
+        Option[] options = [_model, _threads, _replicas, .. _silo, _suspectTimeout, _patience, .. _engine, _chatFormat];
         foreach (Option option in options) command.Add(option);
     }
 
@@ -41,11 +43,11 @@ internal sealed class LocalSiloOptions
     public IReadOnlyList<string> Arguments(ParseResult parsed, int siloCount)
     {
         int threads = parsed.GetValue(_threads) ?? Math.Max(1, Environment.ProcessorCount / Math.Max(1, siloCount));
-        return ["--threads", Number(threads), "--replicas", Number(Replicas(parsed)), .. Given(parsed, _silo), .. Given(parsed, _engine)];
+        return ["--threads", Number(threads), "--replicas", Number(Replicas(parsed)), .. Given(parsed, [.. _silo, _suspectTimeout]), .. Given(parsed, _engine)];
     }
 
     /// <summary>What each gateway is told.</summary>
-    public IReadOnlyList<string> GatewayArguments(ParseResult parsed) => Given(parsed, [_chatFormat]);
+    public IReadOnlyList<string> GatewayArguments(ParseResult parsed) => Given(parsed, [_chatFormat, _suspectTimeout, _patience]);
 
     /// <summary>What a single process is told that computes the same.</summary>
     public IReadOnlyList<string> ServeArguments(ParseResult parsed) => ["--model", Model(parsed), .. Given(parsed, _engine), .. Given(parsed, [_chatFormat])];

@@ -14,7 +14,7 @@ namespace Conclave.Cli.Commands.Bench;
 /// <param name="BestStepMs">The shortest step.</param>
 /// <param name="WeightBytes">Weights read: each matrix and each chosen expert once a step.</param>
 /// <param name="Flops">Floating-point operations of matrix products and attention.</param>
-/// <param name="KernelShare">Share of the time inside loops over kernels.</param>
+/// <param name="KernelShare">Share of the time inside loops over kernels, of the middle step: where others use the machine too, that is one that was not interrupted.</param>
 /// <param name="ExpertsPerLayer">Different experts a step and layer.</param>
 internal sealed record ModelSample(int Steps, double Seconds, double MedianStepMs, double BestStepMs, double WeightBytes, double Flops, double KernelShare, double ExpertsPerLayer)
 {
@@ -104,7 +104,7 @@ internal sealed class ModelRun : IDisposable
         Fill(0, tokens, isProfiled: true);
         Choose(0, tokens);
         long ticks = Stopwatch.GetTimestamp() - start;
-        ModelSample sample = Sample([ticks], ticks, kernels, ((double)tokens * (tokens + 1)) / 2);
+        ModelSample sample = Sample([ticks], [_model.KernelTicks - kernels], ((double)tokens * (tokens + 1)) / 2);
         Fill(0, _context);
         return sample;
     }
@@ -115,19 +115,19 @@ internal sealed class ModelRun : IDisposable
         // The first step finds the caches full of what was before.
         DecodeStep(batch, 0);
         _work.Clear();
-        var steps = new long[_steps];
-        long kernels = _model.KernelTicks, start = Stopwatch.GetTimestamp(), before = start;
+        long[] steps = new long[_steps], kernels = new long[_steps];
+        long before = Stopwatch.GetTimestamp(), kernelsBefore = _model.KernelTicks;
         for (int step = 0; step < _steps; step++)
         {
             DecodeStep(batch, step);
             Profile?.Add(_timeline);
-            long now = Stopwatch.GetTimestamp();
-            steps[step] = now - before;
-            before = now;
+            long now = Stopwatch.GetTimestamp(), kernelsNow = _model.KernelTicks;
+            (steps[step], kernels[step]) = (now - before, kernelsNow - kernelsBefore);
+            (before, kernelsBefore) = (now, kernelsNow);
         }
 
         double keys = batch * (double)_steps * (_context + ((_steps + 1) / 2.0));
-        return Sample(steps, before - start, kernels, keys);
+        return Sample(steps, kernels, keys);
     }
 
     public void Dispose()
@@ -140,13 +140,13 @@ internal sealed class ModelRun : IDisposable
 
     private static int[] Text(Random random, ModelConfig config, int length) => [.. Enumerable.Range(0, length).Select(_ => random.Next(config.VocabularySize))];
 
-    private ModelSample Sample(long[] steps, long ticks, long kernelsBefore, double keys)
+    private ModelSample Sample(long[] steps, long[] kernels, double keys)
     {
         const double Second = 1, Millisecond = 1e-3;
         static double In(double ticks, double unit) => ticks / Stopwatch.Frequency / unit;
         return new ModelSample(
-            steps.Length, In(ticks, Second), In(MachineSpeed.Median(steps.Select(step => (double)step)), Millisecond), In(steps.Min(), Millisecond), _work.WeightBytes, _work.Flops(keys),
-            (double)(_model.KernelTicks - kernelsBefore) / ticks, _work.ExpertsPerLayer);
+            steps.Length, In(steps.Sum(), Second), In(MachineSpeed.Median(steps.Select(step => (double)step)), Millisecond), In(steps.Min(), Millisecond), _work.WeightBytes, _work.Flops(keys),
+            MachineSpeed.Median(kernels.Zip(steps, (inKernels, step) => (double)inKernels / step)), _work.ExpertsPerLayer);
     }
 
     private void DecodeStep(int batch, int step)

@@ -14,7 +14,7 @@ internal static class RebalanceBench
 {
     private const string StepSource = "the engines' own step durations (histogram conclave.engine.step_duration), decode steps only, each over the median of the quiet steps of the same rank and map beside it";
     private const string Pages = "checkpoint in the page cache (warm); a silo lets go of the pages of experts it drops and has to map them anew when it loads them";
-    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(1), ChangeLimit = TimeSpan.FromMinutes(2), WarmUp = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(1), ChangeLimit = TimeSpan.FromMinutes(2), WarmUp = TimeSpan.FromSeconds(2), StepPoll = TimeSpan.FromMilliseconds(50);
 
     private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint directory (default: the bundled demo model, or random weights of --config)", HelpName = "DIR" };
     private static readonly Option<string?> Config = new("--config") { Description = "Random weights of this config.json, or of a name of the folder bench, such as bench-v3-256e" };
@@ -60,7 +60,7 @@ internal static class RebalanceBench
                     Silos = parsed.GetValue(Silos),
                     Gateways = 0,
                     UseRedis = false,
-                    SiloArguments = ["--threads", $"{parsed.GetValue(Threads)}", "--replicas", "1", "--kv-memory", "256M", "--step-log", logs],
+                    SiloArguments = ["--threads", $"{parsed.GetValue(Threads)}", "--replicas", "1", "--kv-memory", "256M", "--step-log", logs, "--suspect-timeout", "60"],
                 },
                 cancellationToken);
             await using AdminClient admin = await AdminClient.Open(directory.Membership(cluster.State), Path.GetFileName(model), cancellationToken);
@@ -88,6 +88,8 @@ internal static class RebalanceBench
     private static async Task<RebalanceFigures> Alternate(ParseResult parsed, IExpertMapGrain map, Task loading, LocalCluster cluster, string logs, CancellationToken cancellationToken)
     {
         TimeSpan quiet = TimeSpan.FromSeconds(parsed.GetValue(Seconds));
+        string[] silos = [.. cluster.State.Members.Where(member => member.Kind == MemberKind.Silo).Select(silo => silo.Name)];
+        LoggedStep[][] Steps() => [.. silos.Select(silo => StepLog.Read(logs, silo))];
         // Only what is asked for moves.
         await map.Apply(new PlacementWishes { Automatic = false, Replicas = 1 });
         await Task.Delay(WarmUp, cancellationToken);
@@ -95,24 +97,31 @@ internal static class RebalanceBench
         long begin = Stopwatch.GetTimestamp();
         for (int i = 0; i < 2 * parsed.GetValue(Rounds); i++)
         {
-            await Quiet(loading, quiet, cancellationToken);
+            await Pass(loading, quiet, Steps, cancellationToken);
             long before = (await map.Current()).Map.Version, asked = Stopwatch.GetTimestamp();
             PlacementProposal plan = await map.Apply(new PlacementWishes { Replicas = i % 2 == 0 ? 2 : 1 });
             await Until(map, view => view.Map.Version > before, cancellationToken);
             long published = Stopwatch.GetTimestamp();
-            await Task.Delay(Settling, cancellationToken);
+            await Pass(loading, Settling, Steps, cancellationToken);
             changes.Add(new MapChange(asked, published, Stopwatch.GetTimestamp(), plan.Moves, plan.MovedBytes));
         }
 
-        await Quiet(loading, quiet, cancellationToken);
-        long end = Stopwatch.GetTimestamp();
-        LoggedStep[][] steps = [.. cluster.State.Members.Where(member => member.Kind == MemberKind.Silo).Select(silo => StepLog.Read(logs, silo.Name))];
-        return RebalanceFigures.Of(steps, changes, begin, end);
+        await Pass(loading, quiet, Steps, cancellationToken);
+        return RebalanceFigures.Of(Steps(), changes, begin, Stopwatch.GetTimestamp());
     }
 
-    private static async Task Quiet(Task loading, TimeSpan time, CancellationToken cancellationToken)
+    /// <summary>Lets a window pass: as long as asked for, and on a busy machine until every rank has decoded in it, since a window without steps measures nothing.</summary>
+    private static async Task Pass(Task loading, TimeSpan time, Func<LoggedStep[][]> steps, CancellationToken cancellationToken)
     {
+        long began = Stopwatch.GetTimestamp();
         await Task.WhenAny(loading, Task.Delay(time, cancellationToken));
+        while (!loading.IsCompleted && !Array.TrueForAll(steps(), rank => Array.Exists(rank, step => step.EndTicks > began && step.PromptTokens == 0)))
+        {
+            if (Stopwatch.GetElapsedTime(began) > ChangeLimit) throw new TimeoutException($"a rank has not decoded for {ChangeLimit.TotalSeconds:F0} s");
+            await Task.WhenAny(loading, Task.Delay(StepPoll, cancellationToken));
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+
         if (loading.IsCompleted) await loading;
     }
 
