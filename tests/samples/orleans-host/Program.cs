@@ -23,7 +23,8 @@ builder.Logging.ClearProviders().AddSimpleConsole(console => console.SingleLine 
 builder.Logging.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 // Whoever runs this may be very busy: nothing but probes that are asked for has a short limit.
 TimeSpan patience = TimeSpan.FromMinutes(2);
-builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = patience);
+// A test lets a silo wait with leaving while Redis is away.
+builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = 3 * patience);
 builder.UseOrleans(silo =>
 {
     silo.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = patience);
