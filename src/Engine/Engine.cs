@@ -253,8 +253,11 @@ public sealed partial class Engine : IDisposable
 
     private void OnCancelled(Sequence sequence)
     {
-        // In the batch it is retired at the end of the step under way; a waiting one need not wait for that.
+        // In the batch it is retired at the end of the step under way, or by a loop that has found nothing else to do and sleeps; a waiting one need not wait for that.
         lock (_gate)
-            _scheduler.RemoveWaiting(sequence);
+        {
+            if (!_scheduler.RemoveWaiting(sequence) && !_isClosed)
+                _wake.Set();
+        }
     }
 }

@@ -72,7 +72,7 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
         return true;
     }
 
-    /// <summary>Lets sequences join, then picks the rows of the next step. Empty if there is nothing to do. Valid until the next call.</summary>
+    /// <summary>Lets sequences join, then picks the rows of the next step. Empty if there is nothing to compute. Valid until the next call.</summary>
     public ReadOnlySpan<StepSegment> Plan(long nowMs)
     {
         Grow();
@@ -88,10 +88,11 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
         _isDecodeOnly = decoding > 0 && decoding == _running.Count;
         _isPromptOnly = decoding == 0;
 
-        // Decode rows first: a token per running stream and step, however long the prompts that come in; drafts as far as that leaves room.
+        // Decode rows first: a token per running stream and step, however long the prompts that come in; drafts as far as that leaves room. Any thread may cancel a sequence at any moment: one that
+        // was over by the time it was to grow has no room for its rows.
         foreach (Sequence sequence in _running)
         {
-            if (!sequence.IsDecoding)
+            if (!sequence.IsDecoding || sequence.IsOver)
                 continue;
             int drafts = Math.Min(Math.Min(sequence.DraftCount, draftsLeft), RoomForDrafts(sequence));
             _segments[segmentCount++] = new StepSegment(sequence, 1 + drafts, NeedsLogits: true);
@@ -103,7 +104,7 @@ internal sealed partial class Scheduler(EngineOptions options, KvMemory memory, 
         foreach (Sequence sequence in _running)
         {
             int remaining = sequence.PrefillRemaining;
-            if (remaining == 0)
+            if (remaining == 0 || sequence.IsOver)
                 continue;
             int chunk = Math.Min(remaining, rowsLeft);
             _isBudgetBinding |= chunk < remaining;

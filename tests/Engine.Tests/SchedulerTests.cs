@@ -67,6 +67,24 @@ public sealed class SchedulerTests
         Assert.Equal((0, 0, 0), (scheduler.RunningCount, scheduler.WaitingCount, memory.HeldCount));
     }
 
+    /// <summary>Between the last look at who is over and the plan of a step.</summary>
+    [Fact]
+    public void A_sequence_cancelled_at_the_last_moment_has_no_rows()
+    {
+        using KvMemory memory = Memory(10);
+        var scheduler = Scheduler(memory, maxBatch: 8, maxStepRows: 100);
+        Sequence cancelled = Sequence(prompt: Layout.PageTokens - 1, output: 5), other = Sequence(prompt: 1, output: 5);
+        scheduler.Enqueue(cancelled, 0);
+        scheduler.Enqueue(other, 0);
+        Step(scheduler);
+        Step(scheduler);
+
+        // Its page is full: it would have to grow now.
+        cancelled.Dispose();
+        Assert.Equal([(other, 1, true)], Step(scheduler));
+        Assert.Equal((1, 1), (scheduler.RunningCount, memory.HeldCount));
+    }
+
     /// <summary>Behind a long context rows take longer and longer: steps of a prompt alone are cut as well, and grow again when they are quick.</summary>
     [Fact]
     public void Steps_without_streams_are_bounded_in_time_too()
@@ -111,6 +129,8 @@ public sealed class SchedulerTests
     [InlineData(3)]
     [InlineData(4)]
     [InlineData(5)]
+    [InlineData(26)]
+    [InlineData(34)]
     public void Random_traffic_keeps_every_promise(int seed)
     {
         var random = new Random(seed);

@@ -62,6 +62,8 @@ public static class KeywordSchemas
         { """{"allOf":[{"properties":{"a":true}}],"properties":{"b":true},"unevaluatedProperties":false}""", """{"c":1}""", false },
         { """{"anyOf":[{"properties":{"a":true},"required":["a"]},{"properties":{"b":true},"required":["b"]}],"unevaluatedProperties":false}""", """{"b":1}""", true },
         { """{"properties":{"a":true},"unevaluatedProperties":{"type":"integer"}}""", """{"a":"x","free":3}""", true },
+        { """{"properties":{"a":true},"dependentSchemas":{"a":{"properties":{"b":{"type":"null"}}}},"unevaluatedProperties":false}""", """{"a":1,"b":null}""", true },
+        { """{"properties":{"a":true},"dependentSchemas":{"a":{"properties":{"b":{"type":"null"}}}},"unevaluatedProperties":false}""", """{"b":null}""", false },
         { """{"type":"object","minProperties":2}""", """{"cat":1,"dog":2}""", true },
         { """{"type":"object","minProperties":2}""", """{"cat":1,"cat":2}""", false },
         { """{"type":"array","allOf":[{"contains":{"const":1}},{"contains":{"const":2}}]}""", """[0, 2, 1]""", true },

@@ -252,11 +252,15 @@ internal sealed class SchemaKeywords
         {
             bool isList = keyword.Name == "dependentRequired" || source.Value.ValueKind == JsonValueKind.Array;
             string[] needed = isList ? [.. new SchemaKeyword(name, source.Value, source.Path, keyword.Owner).Strings()] : [];
-            SchemaWay then = isList ? SchemaWay.Of(known => known with { Required = [.. known.Required.Union(needed)] }) : SchemaWay.Of(keyword.InPlace(source));
+
+            // Where the property is not there the schema must not speak of others: unevaluatedProperties would hear it.
+            SchemaWay then = isList ? SchemaWay.Of(known => Requiring(known, needed)) : new SchemaWay(SchemaSources.Of(keyword.InPlace(source)), known => Requiring(known, [name]));
             facts = Choose(facts, [SchemaWay.Of(known => known.Without(name)), then]);
         }
 
         return facts with { Implied = facts.Implied | SchemaTypes.Object };
+
+        static SchemaFacts Requiring(SchemaFacts known, string[] names) => known with { Required = [.. known.Required.Union(names)] };
     }
 
     private static SchemaFacts WithAdditional(SchemaFacts facts, SchemaKeyword keyword)
