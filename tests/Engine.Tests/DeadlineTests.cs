@@ -1,3 +1,5 @@
+using Conclave.Tests.Support;
+
 namespace Conclave.Engine.Tests;
 
 /// <summary>Requests that are given up, and those that are told to come back.</summary>

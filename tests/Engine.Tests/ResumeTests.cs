@@ -1,3 +1,5 @@
+using Conclave.Tests.Support;
+
 namespace Conclave.Engine.Tests;
 
 /// <summary>A sequence that is resumed after any token gives the rest of its undisturbed run, bit for bit.</summary>

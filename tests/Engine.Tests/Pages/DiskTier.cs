@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Conclave.Engine.Pages;
+using Conclave.Tests.Support;
 using Microsoft.Extensions.Logging;
 
 namespace Conclave.Engine.Tests.Pages;
