@@ -33,6 +33,12 @@ internal sealed class HandClock : TimeProvider
         return timer;
     }
 
+    /// <summary>Whether somebody's timer is due in exactly <paramref name="time"/>: whoever set it waits now.</summary>
+    public bool IsAwaited(TimeSpan time)
+    {
+        lock (_gate) return _timers.Exists(timer => timer.DueTicks == _ticks + time.Ticks);
+    }
+
     /// <summary>Lets <paramref name="time"/> pass; what is due meanwhile is called on this thread, in order.</summary>
     public void Advance(TimeSpan time)
     {

@@ -1,3 +1,4 @@
+using Conclave.Tests.Support;
 using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
 

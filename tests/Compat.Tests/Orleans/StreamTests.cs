@@ -1,3 +1,4 @@
+using Conclave.Tests.Support;
 using Orleans;
 using Orleans.Runtime;
 
